@@ -1,0 +1,20 @@
+//! The client protocol: the handshake, the headers, and the bodies of every operation.
+//!
+//! Owns: the layout of each record. Does not know: which operation has which meaning, in what
+//! order things are sent, or any limit.
+
+mod acl;
+mod connect;
+mod header;
+mod multi;
+mod op;
+
+pub use crate::stat::Stat;
+pub use acl::{Acl, Id, perms};
+pub use connect::{ConnectRequest, ConnectResponse};
+pub use header::{ErrorResponse, ReplyHeader, RequestHeader, xid};
+pub use multi::{
+    MULTI_END, MultiError, MultiHeader, MultiOp, MultiResult, decode_multi, decode_multi_results,
+    encode_multi, encode_multi_results,
+};
+pub use op::*;

@@ -1,0 +1,518 @@
+//! Transactions. A proposal's body and a log record's payload are these same bytes: a header, a
+//! body that the header's type selects, and perhaps the digest of the tree that results.
+//!
+//! Owns: the layouts, including two of older servers: a create without `parentCVersion` (before
+//! 3.4.7, ZOOKEEPER-1573) and a closeSession without paths (before 3.6, ZOOKEEPER-3145). Does not
+//! know: what a transaction does to the tree.
+//!
+//! Invariants: the body fits the header's type (encoding asserts it); a sub-transaction of a
+//! multi is never a multi.
+
+use alloc::vec::Vec;
+
+use jute::{Buf, Decode, Encode, Error, List, Reader, Str, encode_len, record};
+
+use crate::OpCode;
+use crate::client::Acl;
+
+record! {
+    /// Opens every transaction.
+    #[derive(Copy)]
+    pub struct TxnHeader {
+        /// The session that asked.
+        pub client_id: i64,
+        /// Its xid.
+        pub cxid: i32,
+        /// The transaction's id.
+        pub zxid: i64,
+        /// When the leader prepared it, ms since 1970.
+        pub time: i64,
+        /// What it does; selects the body.
+        pub op: i32,
+    }
+
+    /// A transaction inside a multi, body not yet decoded.
+    struct RawSubTxn<'a> {
+        op: i32,
+        body: Buf<'a>,
+    }
+}
+
+/// The digest of the whole tree after a transaction, as the leader predicts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TxnDigest {
+    /// Of the method; [`digest::VERSION`](crate::digest::VERSION).
+    pub version: i32,
+    /// The digest.
+    pub digest: u64,
+}
+
+impl Decode<'_> for TxnDigest {
+    const MIN: usize = 12;
+    fn decode(r: &mut Reader<'_>) -> Result<Self, Error> {
+        Ok(TxnDigest {
+            version: i32::decode(r)?,
+            digest: u64::from_be_bytes(r.array()?),
+        })
+    }
+}
+
+impl Encode for TxnDigest {
+    fn size(&self) -> usize {
+        Self::MIN
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.version.encode(out);
+        out.extend_from_slice(&self.digest.to_be_bytes());
+    }
+}
+
+/// What a transaction does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TxnBody<'a> {
+    /// A session begins.
+    CreateSession {
+        /// The session's timeout, ms.
+        timeout: i32,
+    },
+    /// A session ends.
+    CloseSession {
+        /// The ephemeral nodes that go with it. `None` where the transaction does not say (a
+        /// server before 3.6): then it is those that the tree knows.
+        paths: List<Str<'a>>,
+    },
+    /// A write failed. It changes nothing, but has a zxid.
+    Error {
+        /// The code of the reply.
+        err: i32,
+    },
+    /// create or create2.
+    Create {
+        /// [`OpCode::Create`] or [`OpCode::Create2`].
+        op: OpCode,
+        /// The node, suffix included.
+        path: Str<'a>,
+        /// Its data.
+        data: Buf<'a>,
+        /// Its ACL.
+        acl: List<Acl<'a>>,
+        /// Whether the session owns it.
+        ephemeral: bool,
+        /// The parent's stored cversion afterwards; -1 where an old server did not say.
+        parent_cversion: i32,
+    },
+    /// createContainer.
+    CreateContainer {
+        /// The node.
+        path: Str<'a>,
+        /// Its data.
+        data: Buf<'a>,
+        /// Its ACL.
+        acl: List<Acl<'a>>,
+        /// The parent's stored cversion afterwards.
+        parent_cversion: i32,
+    },
+    /// createTTL.
+    CreateTtl {
+        /// The node, suffix included.
+        path: Str<'a>,
+        /// Its data.
+        data: Buf<'a>,
+        /// Its ACL.
+        acl: List<Acl<'a>>,
+        /// The parent's stored cversion afterwards.
+        parent_cversion: i32,
+        /// Milliseconds.
+        ttl: i64,
+    },
+    /// delete or deleteContainer.
+    Delete {
+        /// [`OpCode::Delete`] or [`OpCode::DeleteContainer`].
+        op: OpCode,
+        /// The node.
+        path: Str<'a>,
+    },
+    /// setData, or reconfig as a setData of the configuration node.
+    SetData {
+        /// [`OpCode::SetData`] or [`OpCode::Reconfig`].
+        op: OpCode,
+        /// The node.
+        path: Str<'a>,
+        /// The new data.
+        data: Buf<'a>,
+        /// The new version.
+        version: i32,
+    },
+    /// setACL.
+    SetAcl {
+        /// The node.
+        path: Str<'a>,
+        /// The new ACL.
+        acl: List<Acl<'a>>,
+        /// The new ACL version.
+        version: i32,
+    },
+    /// check; inside multi only. It was checked when the transaction was made.
+    Check {
+        /// The node.
+        path: Str<'a>,
+        /// The version expected.
+        version: i32,
+    },
+    /// multi. If any part is an error the multi failed and none is applied, though those before
+    /// the error are kept.
+    Multi(Vec<SubTxn<'a>>),
+}
+
+/// A part of a multi.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubTxn<'a> {
+    /// What it does; -1 for an error.
+    pub op: i32,
+    /// The same in full.
+    pub body: TxnBody<'a>,
+}
+
+impl<'a> SubTxn<'a> {
+    /// The part of a multi that does `body`.
+    pub fn new(body: TxnBody<'a>) -> Self {
+        SubTxn {
+            op: body.op().to_i32(),
+            body,
+        }
+    }
+}
+
+/// A whole transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Txn<'a> {
+    /// Who, when, what.
+    pub header: TxnHeader,
+    /// What exactly.
+    pub body: TxnBody<'a>,
+    /// The digest of the tree afterwards. Errors have none.
+    pub digest: Option<TxnDigest>,
+}
+
+/// Where a body stands: old layouts occur outside multis only, a check inside only.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Top,
+    Multi,
+}
+
+impl<'a> TxnBody<'a> {
+    /// The type that this body has in a header.
+    pub fn op(&self) -> OpCode {
+        match self {
+            TxnBody::CreateSession { .. } => OpCode::CreateSession,
+            TxnBody::CloseSession { .. } => OpCode::CloseSession,
+            TxnBody::Error { .. } => OpCode::Error,
+            TxnBody::Create { op, .. }
+            | TxnBody::Delete { op, .. }
+            | TxnBody::SetData { op, .. } => *op,
+            TxnBody::CreateContainer { .. } => OpCode::CreateContainer,
+            TxnBody::CreateTtl { .. } => OpCode::CreateTtl,
+            TxnBody::SetAcl { .. } => OpCode::SetAcl,
+            TxnBody::Check { .. } => OpCode::Check,
+            TxnBody::Multi(_) => OpCode::Multi,
+        }
+    }
+
+    fn decode(r: &mut Reader<'a>, number: i32, at: usize, place: Place) -> Result<Self, Error> {
+        let unknown = Error::Value { at, value: number };
+        let op = OpCode::from_i32(number).ok_or(unknown)?;
+        match op {
+            OpCode::Create | OpCode::Create2 => Ok(TxnBody::Create {
+                op,
+                path: r.string()?,
+                data: r.buffer()?,
+                acl: r.list()?,
+                ephemeral: bool::decode(r)?,
+                parent_cversion: if op == OpCode::Create
+                    && place == Place::Top
+                    && r.remaining() == 0
+                {
+                    -1
+                } else {
+                    i32::decode(r)?
+                },
+            }),
+            OpCode::CreateContainer => Ok(TxnBody::CreateContainer {
+                path: r.string()?,
+                data: r.buffer()?,
+                acl: r.list()?,
+                parent_cversion: i32::decode(r)?,
+            }),
+            OpCode::CreateTtl => Ok(TxnBody::CreateTtl {
+                path: r.string()?,
+                data: r.buffer()?,
+                acl: r.list()?,
+                parent_cversion: i32::decode(r)?,
+                ttl: i64::decode(r)?,
+            }),
+            OpCode::Delete | OpCode::DeleteContainer => Ok(TxnBody::Delete {
+                op,
+                path: r.string()?,
+            }),
+            OpCode::SetData => Ok(TxnBody::SetData {
+                op,
+                path: r.string()?,
+                data: r.buffer()?,
+                version: i32::decode(r)?,
+            }),
+            OpCode::Error => Ok(TxnBody::Error {
+                err: i32::decode(r)?,
+            }),
+            OpCode::Reconfig if place == Place::Top => Ok(TxnBody::SetData {
+                op,
+                path: r.string()?,
+                data: r.buffer()?,
+                version: i32::decode(r)?,
+            }),
+            OpCode::SetAcl if place == Place::Top => Ok(TxnBody::SetAcl {
+                path: r.string()?,
+                acl: r.list()?,
+                version: i32::decode(r)?,
+            }),
+            OpCode::CreateSession if place == Place::Top => Ok(TxnBody::CreateSession {
+                timeout: i32::decode(r)?,
+            }),
+            OpCode::CloseSession if place == Place::Top => {
+                if close_session_is_bare(r.rest()) {
+                    return Ok(TxnBody::CloseSession { paths: None });
+                }
+                // Java writes no null vector here and fails on one when it applies it.
+                let null = Error::Length {
+                    at: r.position(),
+                    length: -1,
+                };
+                Ok(TxnBody::CloseSession {
+                    paths: Some(r.list()?.ok_or(null)?),
+                })
+            }
+            OpCode::Check if place == Place::Multi => Ok(TxnBody::Check {
+                path: r.string()?,
+                version: i32::decode(r)?,
+            }),
+            OpCode::Multi if place == Place::Top => {
+                let raw: List<RawSubTxn<'a>> = r.list()?;
+                let mut subs = Vec::with_capacity(raw.as_ref().map_or(0, Vec::len));
+                for RawSubTxn { op, body } in raw.into_iter().flatten() {
+                    // A null body is a length of -1 where bytes are needed.
+                    let body = body.ok_or(Error::Length {
+                        at: r.position(),
+                        length: -1,
+                    })?;
+                    let mut inner = Reader::new(body);
+                    let body = TxnBody::decode(&mut inner, op, 0, Place::Multi)?;
+                    subs.push(SubTxn { op, body });
+                }
+                Ok(TxnBody::Multi(subs))
+            }
+            OpCode::Reconfig
+            | OpCode::SetAcl
+            | OpCode::CreateSession
+            | OpCode::CloseSession
+            | OpCode::Check
+            | OpCode::Multi
+            | OpCode::Exists
+            | OpCode::GetData
+            | OpCode::GetAcl
+            | OpCode::GetChildren
+            | OpCode::Sync
+            | OpCode::Ping
+            | OpCode::GetChildren2
+            | OpCode::CheckWatches
+            | OpCode::RemoveWatches
+            | OpCode::MultiRead
+            | OpCode::Auth
+            | OpCode::SetWatches
+            | OpCode::Sasl
+            | OpCode::GetEphemerals
+            | OpCode::GetAllChildrenNumber
+            | OpCode::SetWatches2
+            | OpCode::AddWatch
+            | OpCode::WhoAmI => Err(unknown),
+        }
+    }
+}
+
+/// Whether a closeSession ends here, or only a digest follows: nothing is left, or exactly a
+/// digest, which begins with its version 2 (two paths cannot fit the other 8 bytes).
+fn close_session_is_bare(rest: &[u8]) -> bool {
+    rest.is_empty() || (rest.len() == TxnDigest::MIN && rest.starts_with(&[0, 0, 0, 2]))
+}
+
+impl Encode for TxnBody<'_> {
+    fn size(&self) -> usize {
+        match self {
+            TxnBody::CreateSession { timeout } => timeout.size(),
+            TxnBody::CloseSession { paths } => match paths {
+                Some(_) => paths.size(),
+                None => 0,
+            },
+            TxnBody::Error { err } => err.size(),
+            TxnBody::Create {
+                op: _,
+                path,
+                data,
+                acl,
+                ephemeral,
+                parent_cversion,
+            } => path.size() + data.size() + acl.size() + ephemeral.size() + parent_cversion.size(),
+            TxnBody::CreateContainer {
+                path,
+                data,
+                acl,
+                parent_cversion,
+            } => path.size() + data.size() + acl.size() + parent_cversion.size(),
+            TxnBody::CreateTtl {
+                path,
+                data,
+                acl,
+                parent_cversion,
+                ttl,
+            } => path.size() + data.size() + acl.size() + parent_cversion.size() + ttl.size(),
+            TxnBody::Delete { op: _, path } => path.size(),
+            TxnBody::SetData {
+                op: _,
+                path,
+                data,
+                version,
+            } => path.size() + data.size() + version.size(),
+            TxnBody::SetAcl { path, acl, version } => path.size() + acl.size() + version.size(),
+            TxnBody::Check { path, version } => path.size() + version.size(),
+            TxnBody::Multi(subs) => {
+                4 + subs
+                    .iter()
+                    .map(|sub| sub.op.size() + 4 + sub.body.size())
+                    .sum::<usize>()
+            }
+        }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            TxnBody::CreateSession { timeout } => timeout.encode(out),
+            TxnBody::CloseSession { paths } => {
+                if paths.is_some() {
+                    paths.encode(out);
+                }
+            }
+            TxnBody::Error { err } => err.encode(out),
+            TxnBody::Create {
+                op: _,
+                path,
+                data,
+                acl,
+                ephemeral,
+                parent_cversion,
+            } => {
+                path.encode(out);
+                data.encode(out);
+                acl.encode(out);
+                ephemeral.encode(out);
+                parent_cversion.encode(out);
+            }
+            TxnBody::CreateContainer {
+                path,
+                data,
+                acl,
+                parent_cversion,
+            } => {
+                path.encode(out);
+                data.encode(out);
+                acl.encode(out);
+                parent_cversion.encode(out);
+            }
+            TxnBody::CreateTtl {
+                path,
+                data,
+                acl,
+                parent_cversion,
+                ttl,
+            } => {
+                path.encode(out);
+                data.encode(out);
+                acl.encode(out);
+                parent_cversion.encode(out);
+                ttl.encode(out);
+            }
+            TxnBody::Delete { op: _, path } => path.encode(out),
+            TxnBody::SetData {
+                op: _,
+                path,
+                data,
+                version,
+            } => {
+                path.encode(out);
+                data.encode(out);
+                version.encode(out);
+            }
+            TxnBody::SetAcl { path, acl, version } => {
+                path.encode(out);
+                acl.encode(out);
+                version.encode(out);
+            }
+            TxnBody::Check { path, version } => {
+                path.encode(out);
+                version.encode(out);
+            }
+            TxnBody::Multi(subs) => {
+                encode_len(subs.len(), out);
+                for sub in subs {
+                    assert_eq!(
+                        sub.op,
+                        sub.body.op().to_i32(),
+                        "a part of a multi fits its type"
+                    );
+                    sub.op.encode(out);
+                    encode_len(sub.body.size(), out);
+                    sub.body.encode(out);
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Decode<'a> for Txn<'a> {
+    const MIN: usize = TxnHeader::MIN;
+
+    /// Reads a transaction that ends where the reader does: whether an old layout or a digest is
+    /// there can only be told from what is left.
+    fn decode(r: &mut Reader<'a>) -> Result<Self, Error> {
+        let header = TxnHeader::decode(r)?;
+        let at = r.position() - size_of::<i32>();
+        let body = TxnBody::decode(r, header.op, at, Place::Top)?;
+        let digest = if r.remaining() == 0 {
+            None
+        } else {
+            Some(TxnDigest::decode(r)?)
+        };
+        Ok(Txn {
+            header,
+            body,
+            digest,
+        })
+    }
+}
+
+impl Encode for Txn<'_> {
+    fn size(&self) -> usize {
+        self.header.size() + self.body.size() + self.digest.map_or(0, |digest| digest.size())
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        assert_eq!(
+            self.header.op,
+            self.body.op().to_i32(),
+            "a body fits its header"
+        );
+        self.header.encode(out);
+        self.body.encode(out);
+        if let Some(digest) = self.digest {
+            digest.encode(out);
+        }
+    }
+}
