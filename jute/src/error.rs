@@ -35,7 +35,9 @@ impl fmt::Display for Error {
             Error::Eof { at, need } => {
                 write!(f, "input ends at offset {at}: {need} more bytes needed")
             }
-            Error::Length { at, length } => write!(f, "unreasonable length {length} at offset {at}"),
+            Error::Length { at, length } => {
+                write!(f, "unreasonable length {length} at offset {at}")
+            }
             Error::Value { at, value } => write!(f, "undefined value {value} at offset {at}"),
         }
     }

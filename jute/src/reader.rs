@@ -24,7 +24,11 @@ impl<'a> Reader<'a> {
     /// [`Error::Length`]. In Java this limit is `jute.maxbuffer` plus
     /// `zookeeper.jute.maxbuffer.extrasize`.
     pub fn with_limit(input: &'a [u8], max_field: usize) -> Self {
-        Reader { rest: input, end: input.len(), max_field: max_field.min(MAX_LENGTH) }
+        Reader {
+            rest: input,
+            end: input.len(),
+            max_field: max_field.min(MAX_LENGTH),
+        }
     }
 
     /// Bytes not read yet.
@@ -101,7 +105,12 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Those of the elements; [`Error::Eof`] at once when the count cannot fit the input.
     pub fn list<T: Decode<'a>>(&mut self) -> Result<List<T>, Error> {
-        const { assert!(T::MIN > 0, "an element without bytes would make a count unbounded") };
+        const {
+            assert!(
+                T::MIN > 0,
+                "an element without bytes would make a count unbounded"
+            )
+        };
         let count = i32::from_be_bytes(self.array()?);
         if count == -1 {
             return Ok(None);
@@ -125,10 +134,17 @@ impl<'a> Reader<'a> {
     pub fn nested(&mut self) -> Result<Option<Reader<'a>>, Error> {
         let inner = self.buffer()?;
         let end = self.position();
-        Ok(inner.map(|rest| Reader { rest, end, max_field: self.max_field }))
+        Ok(inner.map(|rest| Reader {
+            rest,
+            end,
+            max_field: self.max_field,
+        }))
     }
 
     fn eof(&self, want: usize) -> Error {
-        Error::Eof { at: self.position(), need: want - self.rest.len().min(want) }
+        Error::Eof {
+            at: self.position(),
+            need: want - self.rest.len().min(want),
+        }
     }
 }

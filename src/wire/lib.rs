@@ -17,10 +17,14 @@ extern crate alloc;
 pub mod client;
 pub mod code;
 pub mod digest;
+pub mod file;
+mod limits;
 pub mod op;
 pub mod password;
 pub mod stat;
+pub mod text;
 pub mod txn;
 
 pub use code::Code;
+pub use limits::*;
 pub use op::OpCode;

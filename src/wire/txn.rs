@@ -2,7 +2,7 @@
 //! body that the header's type selects, and perhaps the digest of the tree that results.
 //!
 //! Owns: the layouts, including two of older servers: a create without `parentCVersion` (before
-//! 3.4.7, ZOOKEEPER-1573) and a closeSession without paths (before 3.6, ZOOKEEPER-3145). Does not
+//! ZOOKEEPER-1046) and a closeSession without paths (before 3.6, ZOOKEEPER-3145). Does not
 //! know: what a transaction does to the tree.
 //!
 //! Invariants: the body fits the header's type (encoding asserts it); a sub-transaction of a

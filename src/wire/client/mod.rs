@@ -5,6 +5,7 @@
 
 mod acl;
 mod connect;
+pub mod frame;
 mod header;
 mod multi;
 mod op;

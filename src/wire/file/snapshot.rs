@@ -1,0 +1,596 @@
+//! Snapshots, uncompressed: a header, sessions, ACLs, nodes, and behind them up to two sections
+//! that later versions added; a seal after the nodes and after each section.
+//!
+//! Owns: the order of things and the seals. Does not know: compression, the tree (a node may name
+//! an ACL or a parent that is not there; snapshots are fuzzy), or which section a server demands.
+//!
+//! A seal is the Adler-32 of everything from the file's beginning to it, earlier seals included,
+//! and the string `/`. Java decides by its own settings which sections it reads; this decoder
+//! goes by what is there (the section with the last zxid is 21 bytes with its seal).
+//!
+//! Invariants: the decoder consumes an item whole or not at all, so that it can be given a file
+//! piece by piece; nothing that it returns was allocated beyond the bytes given.
+
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::vec::Vec;
+use core::fmt;
+
+use adler2::Adler32;
+use jute::{Buf, Decode, Encode, Error, Reader, encode_len};
+
+use super::FileHeader;
+use crate::client::Acl;
+use crate::limits::{MAX_SNAPSHOT_TAIL, SEAL};
+use crate::stat::StatPersisted;
+
+/// `ZKSN`, the magic number of a snapshot.
+pub const MAGIC: i32 = i32::from_be_bytes(*b"ZKSN");
+
+/// The only version of the format.
+pub const VERSION: i32 = 2;
+
+/// The header that every snapshot begins with.
+pub const HEADER: FileHeader = FileHeader {
+    magic: MAGIC,
+    version: VERSION,
+    dbid: -1,
+};
+
+/// The ACL id that is in no map: everybody may do everything.
+pub const OPEN_ACL: i64 = -1;
+
+/// What follows the nodes, and closes each seal.
+const END: &str = "/";
+
+/// Bytes of the section with the last zxid, and its seal.
+const LAST_ZXID_TAIL: usize = 8 + SEAL;
+
+/// A part of a snapshot, in the order in which they come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// A global session.
+    Session {
+        /// Its id.
+        id: i64,
+        /// Its timeout, ms.
+        timeout: i32,
+    },
+    /// An ACL that nodes refer to.
+    Acl {
+        /// The number by which they do.
+        id: i64,
+        /// The ACL.
+        acl: Vec<Acl<'a>>,
+    },
+    /// A node; a parent comes before its children.
+    Node {
+        /// Its path; empty for the root.
+        path: Cow<'a, str>,
+        /// Its data.
+        data: Buf<'a>,
+        /// The number of its ACL, or [`OPEN_ACL`].
+        acl: i64,
+        /// Its stat.
+        stat: StatPersisted,
+    },
+    /// All nodes are there, and the first seal is right.
+    NodesEnd,
+    /// The digest of the tree at some zxid; zxid 0 means that there was none.
+    Digest {
+        /// When.
+        zxid: i64,
+        /// Of the method.
+        version: i32,
+        /// The digest. Written as hexadecimal text by versions of the method below 2.
+        digest: u64,
+    },
+    /// The last zxid applied when the snapshot was written. (The file's name overrides it.)
+    LastZxid(i64),
+}
+
+/// Why a snapshot cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotError {
+    /// A record is malformed, or the file ends within it.
+    Jute(Error),
+    /// Not a snapshot.
+    Magic(i32),
+    /// A snapshot in a format of the future.
+    Version(i32),
+    /// An ACL or a path is null.
+    Null {
+        /// Where it begins, in bytes from the start of the file.
+        at: usize,
+    },
+    /// A seal does not fit what comes before it.
+    Seal {
+        /// Where it begins, in bytes from the start of the file.
+        at: usize,
+        /// In the seal.
+        stated: u64,
+        /// Of the bytes before it.
+        computed: u32,
+    },
+    /// A seal ends with something else than `/`.
+    SealEnd {
+        /// Where the seal begins, in bytes from the start of the file.
+        at: usize,
+    },
+    /// A digest of an old version is not a hexadecimal number.
+    Digest {
+        /// Where its section begins, in bytes from the start of the file.
+        at: usize,
+    },
+    /// There is more than a snapshot can have.
+    Trailing {
+        /// Where it begins, in bytes from the start of the file.
+        at: usize,
+    },
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SnapshotError::Jute(error) => error.fmt(f),
+            SnapshotError::Magic(magic) => {
+                write!(f, "magic number {magic:#010x} is not {MAGIC:#010x}")
+            }
+            SnapshotError::Version(version) => write!(f, "version {version} is not {VERSION}"),
+            SnapshotError::Null { at } => write!(f, "null at offset {at}"),
+            SnapshotError::Seal {
+                at,
+                stated,
+                computed,
+            } => {
+                write!(
+                    f,
+                    "seal at offset {at}: checksum {stated:#x}, computed {computed:#x}"
+                )
+            }
+            SnapshotError::SealEnd { at } => write!(f, "seal at offset {at} does not end with /"),
+            SnapshotError::Digest { at } => write!(f, "digest at offset {at} is not a number"),
+            SnapshotError::Trailing { at } => write!(f, "unknown content at offset {at}"),
+        }
+    }
+}
+
+impl core::error::Error for SnapshotError {}
+
+impl From<Error> for SnapshotError {
+    fn from(error: Error) -> Self {
+        SnapshotError::Jute(error)
+    }
+}
+
+/// What a decoder says to the bytes it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress<'a> {
+    /// An item, and how many bytes of the input it took.
+    Item(Item<'a>, usize),
+    /// The input ends within an item. To be called again with the same bytes and more behind
+    /// them; with fewer than this many in all the answer will be the same.
+    More(usize),
+    /// The whole snapshot was read.
+    Done,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Header,
+    /// Behind the header; the counts are of what is left.
+    Sessions(Option<i32>),
+    Acls(Option<i32>),
+    Nodes,
+    /// Behind the first seal; whether the digest was read.
+    Tail {
+        digest: bool,
+    },
+    Done,
+}
+
+/// What one step of a decoder found, and where it then is.
+type Step<'a> = Result<(Option<Item<'a>>, State), SnapshotError>;
+
+/// Reads a snapshot that comes in pieces.
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    state: State,
+    adler: Adler32,
+    /// Bytes consumed so far.
+    offset: usize,
+    max_field: usize,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new(jute::MAX_LENGTH)
+    }
+}
+
+impl Decoder {
+    /// A decoder at the beginning of a file. A string or buffer longer than `max_field` bytes is
+    /// an error, so that no more than about that much has to be gathered for one item.
+    pub fn new(max_field: usize) -> Self {
+        Decoder {
+            state: State::Header,
+            adler: Adler32::new(),
+            offset: 0,
+            max_field,
+        }
+    }
+
+    /// Bytes consumed so far: the offset, in the file, of the input's first byte.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Reads the next item from the front of `input`. `last` says that the file ends where the
+    /// input does.
+    ///
+    /// # Errors
+    /// See [`SnapshotError`]; offsets in it count from the start of the file. The decoder is then
+    /// to be given up.
+    pub fn next<'a>(&mut self, input: &'a [u8], last: bool) -> Result<Progress<'a>, SnapshotError> {
+        let mut taken = 0;
+        loop {
+            let bytes = &input[taken..];
+            let mut r = Reader::with_limit(bytes, self.max_field);
+            let step = match self.state {
+                State::Done => return Ok(Progress::Done),
+                State::Tail { digest } => {
+                    let left = r.remaining();
+                    if !last && left <= MAX_SNAPSHOT_TAIL {
+                        return Ok(Progress::More(taken + MAX_SNAPSHOT_TAIL + 1));
+                    }
+                    self.tail(bytes, &mut r, digest)
+                }
+                State::Header => Self::header(&mut r),
+                State::Sessions(count) => Self::session(&mut r, count),
+                State::Acls(count) => Self::acl(&mut r, count),
+                State::Nodes => self.node(bytes, &mut r),
+            };
+            let (item, state) = match step {
+                Ok(step) => step,
+                Err(SnapshotError::Jute(Error::Eof { at, need })) if !last => {
+                    return Ok(Progress::More((taken + at).saturating_add(need)));
+                }
+                Err(error) => return Err(self.at_file_offset(error)),
+            };
+            let used = r.position();
+            self.adler.write_slice(&input[taken..taken + used]);
+            self.offset += used;
+            taken += used;
+            self.state = state;
+            if let Some(item) = item {
+                return Ok(Progress::Item(item, taken));
+            }
+        }
+    }
+
+    fn header<'a>(r: &mut Reader<'a>) -> Step<'a> {
+        let header = FileHeader::decode(r)?;
+        if header.magic != MAGIC {
+            return Err(SnapshotError::Magic(header.magic));
+        }
+        if header.version != VERSION {
+            return Err(SnapshotError::Version(header.version));
+        }
+        Ok((None, State::Sessions(None)))
+    }
+
+    fn session<'a>(r: &mut Reader<'a>, count: Option<i32>) -> Step<'a> {
+        let Some(left) = count else {
+            return Ok((None, State::Sessions(Some(i32::decode(r)?))));
+        };
+        if left <= 0 {
+            return Ok((None, State::Acls(None)));
+        }
+        let item = Item::Session {
+            id: i64::decode(r)?,
+            timeout: i32::decode(r)?,
+        };
+        Ok((Some(item), State::Sessions(Some(left - 1))))
+    }
+
+    fn acl<'a>(r: &mut Reader<'a>, count: Option<i32>) -> Step<'a> {
+        let Some(left) = count else {
+            return Ok((None, State::Acls(Some(i32::decode(r)?))));
+        };
+        if left <= 0 {
+            return Ok((None, State::Nodes));
+        }
+        let id = i64::decode(r)?;
+        let null = SnapshotError::Null { at: r.position() };
+        let item = Item::Acl {
+            id,
+            acl: r.list()?.ok_or(null)?,
+        };
+        Ok((Some(item), State::Acls(Some(left - 1))))
+    }
+
+    fn node<'a>(&self, bytes: &[u8], r: &mut Reader<'a>) -> Step<'a> {
+        let path = r.string()?.ok_or(SnapshotError::Null { at: 0 })?;
+        if path == END {
+            self.seal(bytes, r)?;
+            return Ok((Some(Item::NodesEnd), State::Tail { digest: false }));
+        }
+        let item = Item::Node {
+            path,
+            data: r.buffer()?,
+            acl: i64::decode(r)?,
+            stat: StatPersisted::decode(r)?,
+        };
+        Ok((Some(item), State::Nodes))
+    }
+
+    /// What follows the first seal; all of it is in the reader.
+    fn tail<'a>(&self, bytes: &[u8], r: &mut Reader<'a>, digest: bool) -> Step<'a> {
+        match r.remaining() {
+            0 => Ok((None, State::Done)),
+            LAST_ZXID_TAIL => {
+                let item = Item::LastZxid(i64::decode(r)?);
+                self.seal(bytes, r)?;
+                Ok((Some(item), State::Done))
+            }
+            _ if digest => Err(SnapshotError::Trailing { at: 0 }),
+            _ => {
+                let item = Self::digest(r)?;
+                self.seal(bytes, r)?;
+                Ok((Some(item), State::Tail { digest: true }))
+            }
+        }
+    }
+
+    fn digest<'a>(r: &mut Reader<'a>) -> Result<Item<'a>, SnapshotError> {
+        let zxid = i64::decode(r)?;
+        let version = i32::decode(r)?;
+        if version >= 2 {
+            return Ok(Item::Digest {
+                zxid,
+                version,
+                digest: u64::from_be_bytes(r.array()?),
+            });
+        }
+        let digest = match r.string()? {
+            Some(text) => {
+                i64::from_str_radix(&text, 16).map_err(|_| SnapshotError::Digest { at: 0 })?
+            }
+            None => 0,
+        };
+        Ok(Item::Digest {
+            zxid,
+            version,
+            digest: digest.cast_unsigned(),
+        })
+    }
+
+    /// Reads a seal and compares it with all bytes up to it: those consumed before, and the part
+    /// of this step in front of it.
+    fn seal(&self, step: &[u8], r: &mut Reader<'_>) -> Result<(), SnapshotError> {
+        let at = r.position();
+        let stated = u64::from_be_bytes(r.array()?);
+        let end = r.string()?;
+        let mut adler = self.adler;
+        adler.write_slice(&step[..at]);
+        let computed = adler.checksum();
+        if stated != u64::from(computed) {
+            return Err(SnapshotError::Seal {
+                at,
+                stated,
+                computed,
+            });
+        }
+        if end.as_deref() != Some(END) {
+            return Err(SnapshotError::SealEnd { at });
+        }
+        Ok(())
+    }
+
+    /// Within a step offsets count from where it began.
+    fn at_file_offset(&self, error: SnapshotError) -> SnapshotError {
+        let base = self.offset;
+        match error {
+            SnapshotError::Jute(error) => SnapshotError::Jute(match error {
+                Error::Eof { at, need } => Error::Eof {
+                    at: base + at,
+                    need,
+                },
+                Error::Length { at, length } => Error::Length {
+                    at: base + at,
+                    length,
+                },
+                Error::Value { at, value } => Error::Value {
+                    at: base + at,
+                    value,
+                },
+            }),
+            SnapshotError::Magic(_) | SnapshotError::Version(_) => error,
+            SnapshotError::Null { at } => SnapshotError::Null { at: base + at },
+            SnapshotError::Seal {
+                at,
+                stated,
+                computed,
+            } => SnapshotError::Seal {
+                at: base + at,
+                stated,
+                computed,
+            },
+            SnapshotError::SealEnd { at } => SnapshotError::SealEnd { at: base + at },
+            SnapshotError::Digest { at } => SnapshotError::Digest { at: base + at },
+            SnapshotError::Trailing { at } => SnapshotError::Trailing { at: base + at },
+        }
+    }
+}
+
+/// The items of a snapshot that is in memory as a whole; ends after the first error.
+pub fn items(file: &[u8]) -> impl Iterator<Item = Result<Item<'_>, SnapshotError>> {
+    let mut decoder = Some(Decoder::default());
+    let mut rest = file;
+    core::iter::from_fn(move || match decoder.as_mut()?.next(rest, true) {
+        Ok(Progress::Item(item, taken)) => {
+            rest = &rest[taken..];
+            Some(Ok(item))
+        }
+        Ok(Progress::Done | Progress::More(_)) => None,
+        Err(error) => {
+            decoder = None;
+            Some(Err(error))
+        }
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Sessions { left: usize, acls: usize },
+    Acls { left: usize },
+    Nodes,
+    Tail,
+    BehindDigest,
+    Done,
+}
+
+/// Writes a snapshot, piece by piece: each call appends to `out`, which may be emptied between
+/// calls. The calls have to come in the order of the format; anything else panics.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    stage: Stage,
+    adler: Adler32,
+}
+
+impl Encoder {
+    /// Begins a snapshot with this many sessions and ACLs.
+    pub fn begin(sessions: usize, acls: usize, out: &mut Vec<u8>) -> Self {
+        let mut encoder = Encoder {
+            stage: Stage::Sessions {
+                left: sessions,
+                acls,
+            },
+            adler: Adler32::new(),
+        };
+        let start = out.len();
+        HEADER.encode(out);
+        encode_len(sessions, out);
+        encoder.settle(start, out);
+        encoder
+    }
+
+    /// Appends a session.
+    pub fn session(&mut self, id: i64, timeout: i32, out: &mut Vec<u8>) {
+        let Stage::Sessions {
+            left: left @ 1.., ..
+        } = &mut self.stage
+        else {
+            panic!("a session at {:?}", self.stage);
+        };
+        *left -= 1;
+        let start = out.len();
+        id.encode(out);
+        timeout.encode(out);
+        self.settle(start, out);
+    }
+
+    /// Appends an ACL; its id must not be [`OPEN_ACL`].
+    pub fn acl(&mut self, id: i64, acl: &[Acl<'_>], out: &mut Vec<u8>) {
+        assert_ne!(id, OPEN_ACL, "this id is in no map");
+        let Stage::Acls { left: left @ 1.. } = &mut self.stage else {
+            panic!("an ACL at {:?}", self.stage);
+        };
+        *left -= 1;
+        let start = out.len();
+        id.encode(out);
+        encode_len(acl.len(), out);
+        for entry in acl {
+            entry.encode(out);
+        }
+        self.settle(start, out);
+    }
+
+    /// Appends a node, whose parent must have come before; the path of the root is empty.
+    pub fn node(
+        &mut self,
+        path: &str,
+        data: Buf<'_>,
+        acl: i64,
+        stat: &StatPersisted,
+        out: &mut Vec<u8>,
+    ) {
+        assert_eq!(self.stage, Stage::Nodes, "a node");
+        assert_ne!(path, END, "the path of the root is empty");
+        let start = out.len();
+        Some(Cow::Borrowed(path)).encode(out);
+        data.encode(out);
+        acl.encode(out);
+        stat.encode(out);
+        self.adler.write_slice(&out[start..]);
+    }
+
+    /// Ends the nodes, with the first seal.
+    pub fn end_nodes(&mut self, out: &mut Vec<u8>) {
+        assert_eq!(self.stage, Stage::Nodes, "the end of the nodes");
+        let start = out.len();
+        Some(Cow::Borrowed(END)).encode(out);
+        self.seal(start, out);
+        self.stage = Stage::Tail;
+    }
+
+    /// Appends the digest section; zxid 0 for none.
+    pub fn digest(&mut self, zxid: i64, version: i32, digest: u64, out: &mut Vec<u8>) {
+        assert_eq!(self.stage, Stage::Tail, "the digest");
+        let start = out.len();
+        zxid.encode(out);
+        version.encode(out);
+        if version >= 2 {
+            digest.cast_signed().encode(out);
+        } else {
+            Some(Cow::<str>::Owned(format!("{}", Hex(digest.cast_signed())))).encode(out);
+        }
+        self.seal(start, out);
+        self.stage = Stage::BehindDigest;
+    }
+
+    /// Appends the section with the last zxid, which ends the snapshot.
+    pub fn last_zxid(&mut self, zxid: i64, out: &mut Vec<u8>) {
+        assert!(
+            matches!(self.stage, Stage::Tail | Stage::BehindDigest),
+            "the last zxid at {:?}",
+            self.stage
+        );
+        let start = out.len();
+        zxid.encode(out);
+        self.seal(start, out);
+        self.stage = Stage::Done;
+    }
+
+    /// Counts what was appended since `start`, and goes on to the next stage when its count is
+    /// reached.
+    fn settle(&mut self, start: usize, out: &mut Vec<u8>) {
+        if let Stage::Sessions { left: 0, acls } = self.stage {
+            encode_len(acls, out);
+            self.stage = Stage::Acls { left: acls };
+        }
+        if self.stage == (Stage::Acls { left: 0 }) {
+            self.stage = Stage::Nodes;
+        }
+        self.adler.write_slice(&out[start..]);
+    }
+
+    fn seal(&mut self, start: usize, out: &mut Vec<u8>) {
+        self.adler.write_slice(&out[start..]);
+        let start = out.len();
+        u64::from(self.adler.checksum()).cast_signed().encode(out);
+        Some(Cow::Borrowed(END)).encode(out);
+        self.adler.write_slice(&out[start..]);
+    }
+}
+
+/// A number in the digits that old digests have: a sign, if any, in front of the hexadecimal
+/// magnitude, as Java's `Long.parseLong(text, 16)` reads it.
+struct Hex(i64);
+
+impl fmt::Display for Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(f, "{sign}{:x}", self.0.unsigned_abs())
+    }
+}
