@@ -24,7 +24,7 @@ resolve() {
     fi
     say "java-setup: resolving ZooKeeper 3.9.5 and Curator with Maven"
     timeout 600 mvn -B -q -f "$COMPAT_DIR/java/pom.xml" dependency:build-classpath \
-        -DincludeScope=runtime -Dmdep.outputFile="$jars.new" ||
+        -DincludeScope=runtime -Dmdep.outputFile="$jars.new" >&2 ||
         timeout 600 mvn -B -f "$COMPAT_DIR/java/pom.xml" dependency:build-classpath \
             -DincludeScope=runtime -Dmdep.outputFile="$jars.new" >&2
     mv "$jars.new" "$jars"

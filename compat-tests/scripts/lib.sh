@@ -1,6 +1,7 @@
 # Shared by the scripts of this folder: where things are, and small helpers. Sourced, not run.
 
 set -euo pipefail
+shopt -s inherit_errexit
 
 COMPAT_DIR="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # What is downloaded or built once for all runs; safe to delete.
