@@ -1,0 +1,181 @@
+//! Access control lists: identities, permissions, and the table that keeps each distinct list once.
+//!
+//! It does not know the schemes; [`crate::auth`] judges them. Invariant: a list in the table has
+//! at least one reference, and equal lists (in order) have one id.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::hash::Map;
+
+/// Permission bits of an ACL entry.
+pub mod perm {
+    /// Read data and children.
+    pub const READ: i32 = 1;
+    /// Set data.
+    pub const WRITE: i32 = 2;
+    /// Create a child.
+    pub const CREATE: i32 = 4;
+    /// Delete a child.
+    pub const DELETE: i32 = 8;
+    /// Set the list itself.
+    pub const ADMIN: i32 = 16;
+    /// All of them.
+    pub const ALL: i32 = 31;
+}
+
+/// One identity of a client.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity {
+    /// The authentication scheme.
+    pub scheme: Box<str>,
+    /// Who, in the scheme's own form.
+    pub id: Box<str>,
+}
+
+/// The identities of a connection at one moment.
+pub type Ids = Arc<[Identity]>;
+
+/// One entry of an access control list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entry {
+    /// Permission bits; stored as they came.
+    pub perms: i32,
+    /// The authentication scheme.
+    pub scheme: Box<str>,
+    /// The scheme's id. Null is possible in lists that other servers wrote.
+    pub id: Option<Box<str>>,
+}
+
+/// A whole list, shared.
+pub type List = Arc<[Entry]>;
+
+/// A list's number within one tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AclId(pub u32);
+
+impl AclId {
+    /// The list `world:anyone:cdrwa`, which is never counted.
+    pub const OPEN: AclId = AclId(0);
+}
+
+/// The entry `world:anyone` with `perms`.
+pub fn world(perms: i32) -> Entry {
+    Entry {
+        perms,
+        scheme: "world".into(),
+        id: Some("anyone".into()),
+    }
+}
+
+/// Each distinct list once, counted.
+#[derive(Debug)]
+pub struct AclTable {
+    open: List,
+    lists: BTreeMap<AclId, (List, u64)>,
+    ids: Map<List, AclId>,
+    next: u32,
+    dirty: BTreeSet<AclId>,
+}
+
+impl Default for AclTable {
+    fn default() -> Self {
+        AclTable {
+            open: Arc::from([world(perm::ALL)]),
+            lists: BTreeMap::new(),
+            ids: Map::default(),
+            next: 1,
+            dirty: BTreeSet::new(),
+        }
+    }
+}
+
+impl AclTable {
+    /// The list behind `id`.
+    pub fn get(&self, id: AclId) -> &List {
+        if id == AclId::OPEN {
+            return &self.open;
+        }
+        match self.lists.get(&id) {
+            Some((list, _)) => list,
+            None => panic!(
+                "acl {id:?} is not in the table of {} lists",
+                self.lists.len()
+            ),
+        }
+    }
+
+    /// Whether `id` names a list.
+    pub fn contains(&self, id: AclId) -> bool {
+        id == AclId::OPEN || self.lists.contains_key(&id)
+    }
+
+    /// Takes a reference to `list`, adding it if it is new.
+    pub fn intern(&mut self, list: &List) -> AclId {
+        if **list == *self.open {
+            return AclId::OPEN;
+        }
+        if let Some(id) = self.ids.get(list) {
+            let id = *id;
+            if let Some(slot) = self.lists.get_mut(&id) {
+                slot.1 += 1;
+            }
+            return id;
+        }
+        let id = AclId(self.next);
+        self.next += 1;
+        self.ids.insert(list.clone(), id);
+        self.lists.insert(id, (list.clone(), 1));
+        self.dirty.insert(id);
+        id
+    }
+
+    /// Gives a reference back; the last one removes the list.
+    pub fn release(&mut self, id: AclId) {
+        if id == AclId::OPEN {
+            return;
+        }
+        let Some(slot) = self.lists.get_mut(&id) else {
+            panic!("release of acl {id:?}, which is not in the table");
+        };
+        slot.1 -= 1;
+        if slot.1 == 0
+            && let Some((list, _)) = self.lists.remove(&id)
+        {
+            self.ids.remove(&list);
+            self.dirty.insert(id);
+        }
+    }
+
+    /// Puts a stored list back, with the number of nodes that the store says refer to it.
+    pub fn restore(&mut self, id: AclId, list: List, references: u64) {
+        self.next = self.next.max(id.0.saturating_add(1));
+        self.ids.insert(list.clone(), id);
+        self.lists.insert(id, (list, references));
+    }
+
+    /// How often `id` is referred to.
+    pub fn references(&self, id: AclId) -> u64 {
+        self.lists.get(&id).map_or(0, |slot| slot.1)
+    }
+
+    /// Lists added or removed since the last call, with the list or `None` if it is gone.
+    pub fn take_dirty(&mut self) -> Vec<(AclId, Option<List>)> {
+        core::mem::take(&mut self.dirty)
+            .into_iter()
+            .map(|id| (id, self.lists.get(&id).map(|slot| slot.0.clone())))
+            .collect()
+    }
+
+    /// How many lists there are beside the open one.
+    pub fn len(&self) -> usize {
+        self.lists.len()
+    }
+
+    /// Whether there is no list beside the open one.
+    pub fn is_empty(&self) -> bool {
+        self.lists.is_empty()
+    }
+}

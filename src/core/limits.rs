@@ -1,0 +1,26 @@
+//! Every bound of the core, in one place.
+
+/// Longest frame that a client may send unless `jute.maxbuffer` says otherwise, in bytes.
+pub const FRAME_BYTES_DEFAULT: usize = 0xF_FFFF;
+
+/// Requests of one connection that may wait in its slots; past it the socket is not read.
+pub const CONN_SLOTS: usize = 4_096;
+
+/// Bytes of replies and events that may wait for one client's socket while it is not reading.
+/// Past it no further request of that connection is taken; an event past twice this bound ends
+/// the connection.
+pub const CONN_OUT_BYTES: usize = 4 << 20;
+
+/// Transactions applied in one exclusive hold of the tree, counted in visited nodes.
+pub const APPLY_VISITS: usize = 4_096;
+
+/// Digests kept for the `hash` command: one for every [`DIGEST_LOG_INTERVAL`] transactions.
+pub const DIGEST_LOG_ENTRIES: usize = 1_024;
+
+/// Every how many transactions the tree's digest is noted.
+pub const DIGEST_LOG_INTERVAL: i64 = 128;
+
+/// Largest time to live of a TTL znode, in milliseconds (40 bits).
+pub const TTL_MAX_MS: i64 = 0xFF_FFFF_FFFF;
+
+const _: () = assert!(CONN_OUT_BYTES > FRAME_BYTES_DEFAULT);

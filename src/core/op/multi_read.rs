@@ -1,0 +1,62 @@
+//! multiRead: several getData and getChildren in one, each with its own error.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use jute::Reader;
+use zk_wire::client::{
+    ChildrenResponse, DataResponse, MultiOp, MultiResult, decode_multi, encode_multi_results,
+};
+use zk_wire::{Code, OpCode};
+
+use super::{Read, Stop};
+use crate::acl::perm;
+
+/// Answers a multiRead. Watch flags are ignored, as in Java.
+///
+/// # Errors
+/// MARSHALLINGERROR for another operation inside.
+pub fn read(r: &mut Read<'_>, body: &[u8]) -> Result<(), Stop> {
+    let ops = decode_multi(&mut Reader::with_limit(body, r.config.max_field))
+        .map_err(|_| Code::MarshallingError)?;
+    let mut results = Vec::with_capacity(ops.len());
+    for op in &ops {
+        let (code, request) = match op {
+            MultiOp::GetData(request) => (OpCode::GetData, request),
+            MultiOp::GetChildren(request) => (OpCode::GetChildren, request),
+            MultiOp::Create(..)
+            | MultiOp::CreateTtl(_)
+            | MultiOp::Delete(_)
+            | MultiOp::SetData(_)
+            | MultiOp::Check(_) => return Err(Code::MarshallingError.into()),
+        };
+        let Some(path) = request.path.as_deref() else {
+            return Err(Code::MarshallingError.into());
+        };
+        results.push(match one(r, code, path) {
+            Ok(result) => result,
+            Err(Stop::Code(code)) => MultiResult::Error(code.to_i32()),
+            Err(need) => return Err(need),
+        });
+    }
+    let mut encoded = Vec::new();
+    encode_multi_results(&results, &mut encoded);
+    r.out.append(&mut encoded);
+    Ok(())
+}
+
+fn one<'t>(r: &Read<'t>, code: OpCode, path: &str) -> Result<MultiResult<'t>, Stop> {
+    let node = r.node(path)?;
+    r.check_acl(&node, perm::READ)?;
+    if code == OpCode::GetData {
+        let (data, stat) = (node.data(), node.client_stat());
+        return Ok(MultiResult::GetData(DataResponse { data, stat }));
+    }
+    let names = node
+        .children()?
+        .map(|child| Some(Cow::Borrowed(child.name())))
+        .collect();
+    Ok(MultiResult::GetChildren(ChildrenResponse {
+        children: Some(names),
+    }))
+}

@@ -1,0 +1,5 @@
+//! Sessions: who is tracked until when.
+
+mod tracker;
+
+pub use tracker::{Tracker, clamp};
