@@ -1,1 +1,293 @@
-fn main() {}
+//! `differential`: compares two servers step by step, or checks one under free interleaving.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use compat_tests::differential::coverage::Coverage;
+use compat_tests::differential::minimise::{Pairs, minimise};
+use compat_tests::differential::rules::RULES;
+use compat_tests::differential::run::Mismatch;
+use compat_tests::differential::step::Script;
+use compat_tests::differential::{Pair, Report, generated, print, replayed};
+use compat_tests::servers::{Launch, Settings, java_script};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// The same requests to two servers, every answer compared.
+    Step,
+}
+
+/// Compares two servers. Left and right are each started here (on free ports of 127.0.0.1, in
+/// temporary folders), or given by address; a given server must be fresh.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Left server, HOST:PORT.
+    #[arg(long)]
+    left: Option<String>,
+    /// Right server, HOST:PORT.
+    #[arg(long)]
+    right: Option<String>,
+    /// Start Apache ZooKeeper; twice: both sides.
+    #[arg(long, action = clap::ArgAction::Count)]
+    start_java: u8,
+    /// Start this binary (`PATH serve zoo.cfg`); repeated: both sides.
+    #[arg(long, value_name = "PATH")]
+    start_zabkeeper: Vec<PathBuf>,
+    /// Script that starts Apache ZooKeeper, in place of this project's own.
+    #[arg(long, value_name = "SCRIPT")]
+    java_server: Option<PathBuf>,
+    /// First seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seeds, one run each.
+    #[arg(long, default_value_t = 1)]
+    rounds: u64,
+    /// Requests of each run.
+    #[arg(long, default_value_t = 1000)]
+    ops: usize,
+    /// What to do.
+    #[arg(long, value_enum, default_value_t = Mode::Step)]
+    mode: Mode,
+    /// Shrink a sequence that differs (needs servers started here).
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    minimise: bool,
+    /// Longest time spent on shrinking, seconds.
+    #[arg(long, default_value_t = 300)]
+    minimise_seconds: u64,
+    /// Look at every connection after every step.
+    #[arg(long)]
+    eager: bool,
+    /// Run this script instead of seeds.
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+    /// Settings of the servers, `key=value ...`; without it each seed has its own.
+    #[arg(long)]
+    settings: Option<String>,
+    /// Leave fsync on in both servers.
+    #[arg(long)]
+    force_sync: bool,
+    /// Where scripts of differences are written.
+    #[arg(long, default_value = ".")]
+    scripts: PathBuf,
+    /// Fail when an operation, an error code or an event was never met.
+    #[arg(long)]
+    require_coverage: bool,
+}
+
+/// How the two servers of each run come to be.
+enum Servers {
+    Started([Launch; 2]),
+    Given([SocketAddr; 2]),
+}
+
+fn servers(args: &Args) -> Result<Servers, String> {
+    let mut launches: Vec<Launch> = args
+        .start_zabkeeper
+        .iter()
+        .cloned()
+        .map(Launch::Zabkeeper)
+        .collect();
+    let java = args.java_server.clone().unwrap_or_else(java_script);
+    launches.extend((0..args.start_java).map(|_| Launch::Java(java.clone())));
+    match (launches.as_slice(), &args.left, &args.right) {
+        ([a, b], None, None) => Ok(Servers::Started([a.clone(), b.clone()])),
+        ([], Some(left), Some(right)) => Ok(Servers::Given([resolve(left)?, resolve(right)?])),
+        _ => Err(
+            "name two servers: --left and --right, or two of --start-java and --start-zabkeeper"
+                .into(),
+        ),
+    }
+}
+
+fn resolve(text: &str) -> Result<SocketAddr, String> {
+    text.to_socket_addrs()
+        .map_err(|e| format!("{text}: {e}"))?
+        .next()
+        .ok_or_else(|| format!("{text}: no address"))
+}
+
+#[derive(Default)]
+struct Totals {
+    passed: usize,
+    failed: usize,
+    coverage: Coverage,
+    seconds: f64,
+    rules: std::collections::BTreeMap<compat_tests::differential::rules::Rule, u64>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let mut totals = Totals::default();
+    if let Err(error) = run(&args, &mut totals) {
+        eprintln!("differential: {error}");
+        totals.failed += 1;
+    }
+    println!("{} passed, {} failed", totals.passed, totals.failed);
+    if totals.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn run(args: &Args, totals: &mut Totals) -> Result<(), String> {
+    match args.mode {
+        Mode::Step => {}
+    }
+    let servers = servers(args)?;
+    if let Some(file) = &args.replay {
+        let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        let script = Script::parse(&text).map_err(|e| format!("{}: {e}", file.display()))?;
+        let report = match &servers {
+            Servers::Given(addrs) => replayed(*addrs, &script, true)?,
+            Servers::Started(launches) => {
+                Pairs::new(launches.clone(), script.settings).replay(&script, true)?
+            }
+        };
+        note(totals, &report);
+        if let Some(mismatch) = &report.mismatch {
+            totals.failed += 1;
+            println!(
+                "{} step {}:\n{}",
+                file.display(),
+                mismatch.step,
+                mismatch.difference.text
+            );
+        }
+        return Ok(());
+    }
+    for seed in args.seed..args.seed + args.rounds {
+        one_seed(args, &servers, seed, totals)?;
+        if totals.failed > 0 {
+            break;
+        }
+    }
+    println!("coverage:\n{}", totals.coverage.report());
+    println!("rules applied:");
+    for (rule, why) in RULES {
+        println!(
+            "  {:28} {:8}  {why}",
+            format!("{rule:?}"),
+            totals.rules.get(rule).unwrap_or(&0)
+        );
+    }
+    let missing = totals.coverage.missing();
+    if !missing.is_empty() {
+        println!("never met: {}", missing.join(", "));
+        if args.require_coverage && totals.failed == 0 {
+            return Err("coverage is incomplete".into());
+        }
+    }
+    println!(
+        "{} requests in {:.1} s: {:.0}/s",
+        totals.passed,
+        totals.seconds,
+        totals.passed as f64 / totals.seconds.max(0.001)
+    );
+    Ok(())
+}
+
+fn note(totals: &mut Totals, report: &Report) {
+    totals.passed += report.requests;
+    totals.seconds += report.elapsed.as_secs_f64();
+    totals.coverage.add(&report.coverage);
+    for (rule, n) in &report.rules {
+        *totals.rules.entry(*rule).or_default() += n;
+    }
+}
+
+fn one_seed(args: &Args, servers: &Servers, seed: u64, totals: &mut Totals) -> Result<(), String> {
+    let mut settings = match &args.settings {
+        Some(line) => Settings::parse(line)?,
+        None => Settings::of_seed(seed),
+    };
+    settings.force_sync |= args.force_sync;
+    let report = match servers {
+        Servers::Given(addrs) => generated(*addrs, seed, args.ops, settings, args.eager)?,
+        Servers::Started(launches) => {
+            let mut pair = Pair::start(launches, &settings)?;
+            let addrs = pair.ready()?;
+            let mut report = generated(addrs, seed, args.ops, settings, args.eager)?;
+            if let Some(mismatch) = &mut report.mismatch {
+                mismatch.difference.text += &pair.dead();
+            }
+            report
+        }
+    };
+    note(totals, &report);
+    println!(
+        "seed {seed} [{}]: {} requests, {} nodes, {:.0}/s{}",
+        settings.line(),
+        report.requests,
+        report.nodes,
+        report.requests as f64 / report.elapsed.as_secs_f64(),
+        if report.mismatch.is_some() {
+            ": DIFFERENT"
+        } else {
+            ""
+        }
+    );
+    let Some(mismatch) = &report.mismatch else {
+        return Ok(());
+    };
+    totals.failed += 1;
+    println!(
+        "step {} on connection {}:\n{}",
+        mismatch.step, mismatch.slot, mismatch.difference.text
+    );
+    let mut script = report.script.clone();
+    script.steps.truncate(mismatch.step.saturating_add(1));
+    write(args, seed, "whole", &script, mismatch)?;
+    if let (true, Servers::Started(launches)) = (args.minimise, servers) {
+        let mut pairs = Pairs::new(launches.clone(), settings);
+        match minimise(
+            &mut pairs,
+            &script,
+            Duration::from_secs(args.minimise_seconds),
+        )? {
+            None => println!("the difference did not show again on fresh servers"),
+            Some(minimal) => {
+                println!(
+                    "shortest after {} attempts, {} steps:",
+                    minimal.attempts,
+                    minimal.script.steps.len()
+                );
+                for step in &minimal.script.steps {
+                    println!("  {}", short(&step.line()));
+                    print::meaning(step)
+                        .iter()
+                        .for_each(|line| println!("      {line}"));
+                }
+                println!("{}", minimal.mismatch.difference.text);
+                write(args, seed, "shortest", &minimal.script, &minimal.mismatch)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A line without the far end of its hex.
+fn short(line: &str) -> &str {
+    line.get(..200).unwrap_or(line)
+}
+
+fn write(
+    args: &Args,
+    seed: u64,
+    name: &str,
+    script: &Script,
+    mismatch: &Mismatch,
+) -> Result<(), String> {
+    let file = args.scripts.join(format!("differential-{seed}-{name}.txt"));
+    let head = format!(
+        "seed {seed}, step {}: {}",
+        mismatch.step, mismatch.difference.signature
+    );
+    std::fs::write(&file, script.text(&head, print::meaning))
+        .map_err(|e| format!("{}: {e}", file.display()))?;
+    println!("script: {} (run it with --replay)", file.display());
+    Ok(())
+}

@@ -1,0 +1,275 @@
+//! What one connection of one server received, and the comparison of two of them.
+//!
+//! Owns: matching replies to requests, and the verdict "equal" or the first difference.
+//!
+//! Does not know: steps, sessions, how connections come and go.
+
+use std::time::Duration;
+
+use super::op::code;
+use super::print;
+use super::rules::{Lens, Rule, overtakes};
+use super::step::Request;
+use crate::conn::{Conn, End};
+use crate::limits::REPLY_TIMEOUT;
+use crate::raw::In;
+
+/// What a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameKind {
+    /// The answer to a ConnectRequest; the number is the session's in order of opening.
+    Connect(u64),
+    /// A watch event.
+    Event,
+    /// The reply to the request with this index.
+    Reply(usize),
+    /// A reply that belongs to no request.
+    Stray,
+}
+
+/// A received frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// What it is.
+    pub kind: FrameKind,
+    /// Its payload as it came.
+    pub bytes: Vec<u8>,
+}
+
+/// All that came on one connection during an exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outcome {
+    /// Frames in order.
+    pub frames: Vec<Frame>,
+    /// How the connection ended, if it did.
+    pub end: Option<End>,
+}
+
+/// The header of a reply or event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// xid: -1 for an event.
+    pub xid: i32,
+    /// zxid.
+    pub zxid: i64,
+    /// Error code.
+    pub err: i32,
+}
+
+impl Header {
+    /// Reads it from a frame.
+    pub fn of(frame: &[u8]) -> Option<Self> {
+        let mut input = In::new(frame);
+        Some(Self {
+            xid: input.int()?,
+            zxid: input.long()?,
+            err: input.int()?,
+        })
+    }
+}
+
+/// The xid that the reply to a request carries.
+fn reply_xid(request: &Request) -> i32 {
+    if request.op == code::PING {
+        -2
+    } else {
+        request.xid
+    }
+}
+
+/// Whether a server closes the connection after this reply.
+pub fn closes(request: &Request, header: Header) -> bool {
+    request.op == code::CLOSE_SESSION
+        || (header.err == -6 && header.zxid == -1)
+        || matches!(header.err, -115 | -124)
+}
+
+/// Reads until every request is answered or the connection ends; after a reply that closes, until
+/// the end.
+pub fn collect(conn: &mut Conn, requests: &[Request], connect: Option<u64>) -> Outcome {
+    let mut out = Outcome::default();
+    let mut open: Vec<usize> = (0..requests.len()).collect();
+    let mut closing = false;
+    if let Some(ordinal) = connect {
+        match conn.frame(REPLY_TIMEOUT) {
+            Ok(bytes) => {
+                closing = crate::conn::connect_response(&bytes).is_none_or(|c| c.session_id == 0);
+                out.frames.push(Frame {
+                    kind: FrameKind::Connect(ordinal),
+                    bytes,
+                });
+            }
+            Err(end) => {
+                out.end = Some(end);
+                return out;
+            }
+        }
+    }
+    while closing || !open.is_empty() {
+        match conn.frame(REPLY_TIMEOUT) {
+            Ok(bytes) => {
+                let header = Header::of(&bytes);
+                let kind = match header {
+                    Some(Header { xid: -1, .. }) => FrameKind::Event,
+                    Some(header) => {
+                        match open
+                            .iter()
+                            .position(|i| reply_xid(&requests[*i]) == header.xid)
+                        {
+                            Some(at) => {
+                                let i = open.remove(at);
+                                closing |= closes(&requests[i], header);
+                                FrameKind::Reply(i)
+                            }
+                            None => FrameKind::Stray,
+                        }
+                    }
+                    None => FrameKind::Stray,
+                };
+                out.frames.push(Frame { kind, bytes });
+            }
+            Err(end) => {
+                out.end = Some(end);
+                break;
+            }
+        }
+    }
+    out
+}
+
+/// Reads until the connection ends or `wait` is over.
+pub fn to_end(conn: &mut Conn, wait: Duration) -> Outcome {
+    let mut out = Outcome::default();
+    loop {
+        match conn.frame(wait) {
+            Ok(bytes) => {
+                let event = Header::of(&bytes).is_some_and(|h| h.xid == -1);
+                out.frames.push(Frame {
+                    kind: if event {
+                        FrameKind::Event
+                    } else {
+                        FrameKind::Stray
+                    },
+                    bytes,
+                });
+            }
+            Err(end) => {
+                out.end = Some(end);
+                return out;
+            }
+        }
+    }
+}
+
+/// Where two outcomes differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// What kind of difference, for recognising it again in a shorter run.
+    pub signature: String,
+    /// Both sides, decoded and hex.
+    pub text: String,
+}
+
+/// Canonical frames of one side: those in order, and those that may overtake.
+type Canonical = (Vec<Vec<u8>>, Vec<Vec<u8>>);
+
+fn canonical(
+    lens: &mut Lens,
+    requests: &[Request],
+    outcome: &Outcome,
+    is_close: &dyn Fn(i64) -> bool,
+) -> Result<Canonical, String> {
+    let (mut ordered, mut loose) = (Vec::new(), Vec::new());
+    for frame in &outcome.frames {
+        match frame.kind {
+            FrameKind::Connect(ordinal) => ordered.push(lens.connect(&frame.bytes, ordinal)?),
+            FrameKind::Event | FrameKind::Stray => ordered.push(frame.bytes.clone()),
+            FrameKind::Reply(i) => {
+                let bytes = lens.reply(&requests[i], &frame.bytes)?;
+                if requests.len() > 1 && overtakes(requests[i].op) {
+                    lens.note(Rule::AuthReplyOrder);
+                    loose.push(bytes);
+                } else {
+                    ordered.push(bytes);
+                }
+            }
+        }
+    }
+    lens.order_closes(&mut ordered, is_close);
+    Ok((ordered, loose))
+}
+
+/// Compares what both servers' connections received for the same requests.
+pub fn compare(
+    lenses: [&mut Lens; 2],
+    requests: &[Request],
+    outcomes: &[Outcome; 2],
+    is_close: &dyn Fn(i64) -> bool,
+) -> Result<(), Difference> {
+    let [left, right] = lenses;
+    let difference = |signature: String| {
+        let mut text = format!("{signature}\n");
+        for request in requests {
+            text += &format!("  request {}\n", print::request(request));
+        }
+        for (name, outcome) in ["left", "right"].iter().zip(outcomes) {
+            text += &format!("  {name}:\n");
+            for frame in &outcome.frames {
+                text += &format!("    {}\n", print::frame(requests, frame));
+            }
+            match outcome.end {
+                None => {}
+                Some(End::Closed) => text += "    connection closed\n",
+                Some(End::Silent) => text += "    no answer\n",
+                Some(End::BadLength(n)) => text += &format!("    frame length {n}\n"),
+            }
+        }
+        Difference { signature, text }
+    };
+    let a = canonical(left, requests, &outcomes[0], is_close)
+        .map_err(|e| difference(format!("left contradicts itself: {e}")))?;
+    let b = canonical(right, requests, &outcomes[1], is_close)
+        .map_err(|e| difference(format!("right contradicts itself: {e}")))?;
+    if a == b && outcomes[0].end == outcomes[1].end {
+        return match outcomes[0].end {
+            Some(End::Silent) => Err(difference("neither side answers".into())),
+            _ => Ok(()),
+        };
+    }
+    Err(difference(signature(requests, outcomes, &a.0, &b.0)))
+}
+
+/// Names the first frame that differs: stable enough to recognise the difference in a shorter run.
+fn signature(
+    requests: &[Request],
+    outcomes: &[Outcome; 2],
+    a: &[Vec<u8>],
+    b: &[Vec<u8>],
+) -> String {
+    let at = a
+        .iter()
+        .zip(b)
+        .position(|(x, y)| x != y)
+        .unwrap_or(a.len().min(b.len()));
+    let name = |frames: &[Vec<u8>], outcome: &Outcome| match frames.get(at) {
+        None if outcome.end.is_some() => format!("{:?}", outcome.end.expect("just checked")),
+        None => "nothing".into(),
+        Some(bytes) => {
+            let kind = outcome.frames.get(at).map(|f| f.kind);
+            match (Header::of(bytes), kind) {
+                (_, Some(FrameKind::Connect(_))) => "connect".into(),
+                (Some(Header { xid: -1, .. }), _) => "event".into(),
+                (Some(header), Some(FrameKind::Reply(i))) => {
+                    format!("reply to {} err {}", requests[i].op, header.err)
+                }
+                (Some(header), _) => format!("reply err {}", header.err),
+                (None, _) => "short frame".into(),
+            }
+        }
+    };
+    format!(
+        "{} against {}",
+        name(a, &outcomes[0]),
+        name(b, &outcomes[1])
+    )
+}
