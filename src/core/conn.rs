@@ -120,6 +120,8 @@ pub struct Conn {
     read_only_byte: bool,
     slots: VecDeque<Slot>,
     writes: usize,
+    /// Whether the watches know this connection.
+    registered: bool,
     out: Vec<u8>,
     stats: Stats,
 }
@@ -140,6 +142,7 @@ impl Conn {
             read_only_byte: false,
             slots: VecDeque::new(),
             writes: 0,
+            registered: false,
             out: Vec::new(),
             stats: Stats::default(),
         }
@@ -323,6 +326,9 @@ impl Conn {
         };
         let body = &frame[RequestHeader::MIN..];
         let xid = header.xid;
+        if !self.registered {
+            self.register(view.watches);
+        }
         self.stats.last_xid = xid;
         let Some(op) = OpCode::from_i32(header.op) else {
             return self.unknown(xid);
@@ -465,8 +471,9 @@ impl Conn {
     }
 
     /// Tells the watches who this is.
-    pub fn register(&self, watches: &mut dyn WatchAccess) {
+    fn register(&mut self, watches: &mut dyn WatchAccess) {
         if let Stage::Open(session) = self.stage {
+            self.registered = true;
             watches.with(&mut |watches| watches.register(self.id, session, self.ids.clone()));
         }
     }
