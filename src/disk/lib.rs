@@ -1,1 +1,21 @@
-//! x
+//! Durable things: the transaction log, the store, and the directory that holds both.
+//!
+//! Owns every byte that outlives the process. Does not know sockets, roles, clocks or threads:
+//! time is an argument, the server's log, persist and load threads call in. What a transaction
+//! does is core's; how it is laid out in the log is wire's.
+//!
+//! The map: [`files`] is the disk, [`model`] one that forgets; [`log`] is the write-ahead log;
+//! [`store`] the write-behind copy of the tree, with `rocks` the real one; [`persist`] says when
+//! to write and flush it; [`purge`] what of the log may go; [`directory`] whether a start may
+//! trust what it finds.
+//!
+//! Invariants: nothing is durable before the sync that makes it so returned; what cannot be read
+//! without doubt is refused with what was found and what to do, never guessed.
+
+pub mod error;
+pub mod files;
+pub mod limits;
+pub mod log;
+pub mod model;
+
+pub use error::{Corrupt, Error, Result};
