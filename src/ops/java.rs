@@ -115,7 +115,9 @@ pub fn parse_double(text: &str) -> Option<f64> {
     }
     let body = body.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(body);
     if !body.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-        || !body.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '-' | '+'))
+        || !body
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '-' | '+'))
     {
         return None;
     }
@@ -134,7 +136,11 @@ pub fn double(value: f64) -> String {
     let magnitude = value.abs();
     if magnitude == 0.0 || (1e-3..1e7).contains(&magnitude) {
         let text = format!("{value}");
-        return if text.contains('.') { text } else { text + ".0" };
+        return if text.contains('.') {
+            text
+        } else {
+            text + ".0"
+        };
     }
     let text = format!("{value:e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
@@ -154,7 +160,11 @@ pub fn mean(total: i64, count: i64) -> f64 {
         // Only multiples of 1/32 can lie exactly between two values of four decimals, where the
         // formatter below would round to even.
         let scaled = (tie as i128) * 3125; // the quotient times 100,000
-        let rounded = if scaled >= 0 { (scaled + 5) / 10 } else { (scaled - 5) / 10 };
+        let rounded = if scaled >= 0 {
+            (scaled + 5) / 10
+        } else {
+            (scaled - 5) / 10
+        };
         return rounded as f64 / 10_000.0;
     }
     format!("{quotient:.4}").parse().unwrap_or(quotient)
@@ -171,7 +181,18 @@ mod tests {
         assert_eq!(parse_int("-1"), Some(-1));
         assert_eq!(parse_int("0000000000000000000000000000012"), Some(12));
         assert_eq!(parse_int("-2147483648"), Some(i32::MIN));
-        for bad in ["", "-", "+", "2147483648", "0x10", " 1", "1 ", "1_0", "2181 # x", "1.0"] {
+        for bad in [
+            "",
+            "-",
+            "+",
+            "2147483648",
+            "0x10",
+            " 1",
+            "1 ",
+            "1_0",
+            "2181 # x",
+            "1.0",
+        ] {
             assert_eq!(parse_int(bad), None, "{bad:?}");
         }
         assert_eq!(parse_long("9223372036854775807"), Some(i64::MAX));
