@@ -5,6 +5,10 @@
 //! ZOOKEEPER-1046) and a closeSession without paths (before 3.6, ZOOKEEPER-3145). Does not
 //! know: what a transaction does to the tree.
 //!
+//! A part of a failed multi can be an error with bytes behind it: Java's leader, once it applied
+//! such a multi, gives it to learners with the types of the parts changed to -1 but their bodies
+//! as they were. What is behind the error (or behind any part) is ignored, as Java does.
+//!
 //! Invariants: the body fits the header's type (encoding asserts it); a sub-transaction of a
 //! multi is never a multi.
 

@@ -168,8 +168,8 @@ impl From<Error> for SnapshotError {
 pub enum Progress<'a> {
     /// An item, and how many bytes of the input it took.
     Item(Item<'a>, usize),
-    /// The input ends within an item. To be called again with the same bytes and more behind
-    /// them; with fewer than this many in all the answer will be the same.
+    /// The input ends within an item, of which nothing was consumed. To be called again with the
+    /// same bytes and more behind them: this many in all at the least, or all that there are.
     More(usize),
     /// The whole snapshot was read.
     Done,
@@ -232,6 +232,7 @@ impl Decoder {
     /// See [`SnapshotError`]; offsets in it count from the start of the file. The decoder is then
     /// to be given up.
     pub fn next<'a>(&mut self, input: &'a [u8], last: bool) -> Result<Progress<'a>, SnapshotError> {
+        let before = self.clone();
         let mut taken = 0;
         loop {
             let bytes = &input[taken..];
@@ -241,6 +242,7 @@ impl Decoder {
                 State::Tail { digest } => {
                     let left = r.remaining();
                     if !last && left <= MAX_SNAPSHOT_TAIL {
+                        *self = before;
                         return Ok(Progress::More(taken + MAX_SNAPSHOT_TAIL + 1));
                     }
                     self.tail(bytes, &mut r, digest)
@@ -252,8 +254,9 @@ impl Decoder {
             };
             let (item, state) = match step {
                 Ok(step) => step,
-                Err(SnapshotError::Jute(Error::Eof { at, need })) if !last => {
-                    return Ok(Progress::More((taken + at).saturating_add(need)));
+                Err(SnapshotError::Jute(Error::Eof { at: _, need })) if !last => {
+                    *self = before;
+                    return Ok(Progress::More(input.len().saturating_add(need)));
                 }
                 Err(error) => return Err(self.at_file_offset(error)),
             };
