@@ -204,6 +204,7 @@ impl Server {
                     "-XX:TieredStopAtLevel=1",
                     "-XX:+UseSerialGC",
                     "-Xshare:auto",
+                    "-Dzookeeper.log.level=WARN",
                 ]);
                 command.args(settings.properties()).args(&config);
                 command

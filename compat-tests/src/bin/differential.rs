@@ -213,6 +213,7 @@ fn one_seed(args: &Args, servers: &Servers, seed: u64, totals: &mut Totals) -> R
             let mut report = generated(addrs, seed, args.ops, settings, args.eager)?;
             if let Some(mismatch) = &mut report.mismatch {
                 mismatch.difference.text += &pair.dead();
+                pair.keep_logs(&args.scripts, &format!("differential-{seed}"))?;
             }
             report
         }

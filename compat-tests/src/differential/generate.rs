@@ -12,7 +12,7 @@
 use fastrand::Rng;
 
 use super::exchange::{FrameKind, Header, Outcome};
-use super::op::{Op, code};
+use super::op::{Acls, Op, code};
 use super::run::{LONG_TIMEOUT, OBSERVER, SLOTS};
 use super::step::{Passwd, Request, Step};
 use super::universe::{Universe, chance, pick, word};
@@ -121,14 +121,15 @@ impl Generator {
     pub fn new(seed: u64, settings: &Settings) -> Self {
         let mut rng = Rng::with_seed(seed);
         let slots = rng.usize(3..SLOTS);
+        let clean_digest = seed.is_multiple_of(2);
         Self {
-            universe: Universe::new(settings.enforce_quota),
+            universe: Universe::new(settings.enforce_quota, !clean_digest),
             weights: KINDS.iter().map(|(_, w)| *w).collect(),
             until_swarm: SWARM_EVERY,
             xids: [0; SLOTS],
             alive: [false; SLOTS],
             slots,
-            clean_digest: seed.is_multiple_of(2),
+            clean_digest,
             rng,
         }
     }
@@ -344,7 +345,7 @@ impl Generator {
         let last_zxid = *pick(rng, &[0, 0, view.zxid, -1]);
         let with = if chance(rng, 25.0) {
             let n = self.rng.usize(1..4);
-            (0..n).map(|_| self.burst_request(slot, view)).collect()
+            self.burst_requests(n, slot, view)
         } else {
             vec![]
         };
@@ -528,15 +529,18 @@ impl Generator {
 
     /// Several requests at once from one session. Left out, since Java's own answer would be a
     /// race: what closes the connection (but at the end), auth that fails, quota checks
-    /// (against the usage applied so far), and writes to `/` itself (pending changes of `/` are kept
-    /// under two keys, so children's checks may or may not see them).
+    /// (against the usage applied so far), writes to `/` itself (pending changes of `/` are kept
+    /// under two keys, so children's checks may or may not see them), writes after a setACL (a
+    /// pending change keeps the old ACL until it is applied), and auth after a write (it takes effect
+    /// at once, so it decides who may see the events of writes not applied yet), and multis that fail by
+    /// an exception (what they had pending until then stays until it is overtaken).
     fn burst(&mut self, slot: usize, view: &View) -> Step {
         let n = if self.rng.bool() {
             self.rng.usize(2..6)
         } else {
             self.rng.usize(6..MAX_BURST)
         };
-        let mut requests: Vec<Request> = (0..n).map(|_| self.burst_request(slot, view)).collect();
+        let mut requests = self.burst_requests(n, slot, view);
         if chance(&mut self.rng, 1.0) {
             let xid = self.xid(slot);
             requests.push(Request {
@@ -548,7 +552,23 @@ impl Generator {
         Step::Send { slot, requests }
     }
 
-    fn burst_request(&mut self, slot: usize, view: &View) -> Request {
+    fn burst_requests(&mut self, n: usize, slot: usize, view: &View) -> Vec<Request> {
+        let mut requests: Vec<Request> = Vec::new();
+        let (mut wrote, mut locked) = (false, false);
+        while requests.len() < n {
+            let (op, request) = self.burst_request(slot, view);
+            let write = op.is_write();
+            if (write && locked) || (wrote && op.code() == code::AUTH) {
+                continue;
+            }
+            wrote |= write;
+            locked |= op.code() == code::SET_ACL;
+            requests.push(request);
+        }
+        requests
+    }
+
+    fn burst_request(&mut self, slot: usize, view: &View) -> (Op, Request) {
         loop {
             let op = match self.kind() {
                 Kind::Close | Kind::Unknown | Kind::Sasl | Kind::Quota => continue,
@@ -568,11 +588,12 @@ impl Generator {
                 if !matches!(op, Op::Auth { .. }) {
                     self.spoil(&op, &mut body);
                 }
-                return Request {
+                let request = Request {
                     xid,
                     op: op.code(),
                     body,
                 };
+                return (op, request);
             }
         }
     }
@@ -590,7 +611,7 @@ impl Generator {
             Op::Multi {
                 op: code::MULTI,
                 ops,
-            } => ops.iter().any(|op| self.racy(op)),
+            } => ops.iter().any(|op| self.racy(op) || throws(op)),
             _ => false,
         }
     }
@@ -964,16 +985,33 @@ impl Generator {
     }
 }
 
+/// Whether Java answers by an exception that is no error code: a multi is then not rolled back, only
+/// answered -5.
+fn throws(op: &Op) -> bool {
+    let acl_throws = |acl: &Acls| {
+        acl.iter()
+            .flatten()
+            .any(|e| e.scheme.is_none() || (e.id.is_none() && e.scheme.as_deref() != Some(b"auth")))
+    };
+    match op {
+        Op::Create { path, acl, .. } | Op::CreateTtl { path, acl, .. } => {
+            path.is_none() || acl_throws(acl)
+        }
+        Op::Versioned { path, .. } | Op::SetData { path, .. } => path.is_none(),
+        _ => false,
+    }
+}
+
 /// Whether Java's own prediction of the tree digest is wrong for this request (and its counter
-/// of mismatches says so): the flag disagrees with the op code, or one multi touches `/` both as a
-/// node and as a parent.
+/// of mismatches says so): the flag disagrees with the op code, one multi touches `/` both as a
+/// node and as a parent, or a multi ends by an exception.
 fn mispredicted(op: &Op) -> bool {
     match op {
         Op::Create { op: code::CREATE_CONTAINER, flags, .. } => *flags != 4,
         Op::Create { flags, .. } => *flags == 4,
         Op::CreateTtl { flags, .. } => !matches!(flags, 5 | 6),
         Op::Multi { ops, .. } => {
-            ops.iter().any(mispredicted)
+            ops.iter().any(|op| mispredicted(op) || throws(op))
                 || ops.iter().any(|op| matches!(op, Op::SetData { path, .. } if matches!(path.as_deref(), Some(b"/" | b""))))
         }
         _ => false,

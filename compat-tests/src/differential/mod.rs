@@ -20,7 +20,9 @@ pub mod step;
 pub mod universe;
 pub mod walk;
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use coverage::Coverage;
@@ -73,6 +75,16 @@ impl Pair {
     pub fn ready(&mut self) -> Result<[SocketAddr; 2], String> {
         self.servers.iter_mut().try_for_each(Server::ready)?;
         Ok([self.servers[0].addr, self.servers[1].addr])
+    }
+
+    /// Copies both servers' logs into `dir`.
+    pub fn keep_logs(&self, dir: &Path, name: &str) -> Result<(), String> {
+        for (server, side) in self.servers.iter().zip(["left", "right"]) {
+            let to = dir.join(format!("{name}-{side}.log"));
+            fs::copy(server.dir().join("server.log"), &to)
+                .map_err(|e| format!("{}: {e}", to.display()))?;
+        }
+        Ok(())
     }
 
     /// The tails of the logs of servers that have ended, for a message.
@@ -203,7 +215,8 @@ fn drive_and_walk(
 
 /// A server that predicts a tree digest per transaction must never have been wrong.
 fn check_digest(kind: Kind, addr: SocketAddr) -> Result<(), Mismatch> {
-    let text = four_letter(addr, "mntr").unwrap_or_default();
+    let answer = four_letter(addr, "mntr");
+    let text = answer.as_deref().unwrap_or_default();
     let count = text
         .lines()
         .find_map(|l| l.strip_prefix("zk_digest_mismatches_count\t"));
@@ -211,12 +224,10 @@ fn check_digest(kind: Kind, addr: SocketAddr) -> Result<(), Mismatch> {
         return Ok(());
     }
     let signature = format!("{kind:?}: zk_digest_mismatches_count {count:?}");
+    let text = format!("{signature} in {answer:?}");
     Err(Mismatch {
         step: usize::MAX,
         slot: OBSERVER,
-        difference: Difference {
-            text: signature.clone(),
-            signature,
-        },
+        difference: Difference { text, signature },
     })
 }

@@ -168,7 +168,9 @@ impl Lens {
             return Ok(frame.to_vec());
         };
         let mut out = header.to_vec();
-        let failed = header[12..16] != [0; 4];
+        // A failed reply has no body, but for a multiRead that holds another kind of operation: it
+        // brings the results made until then.
+        let failed = header[12..16] != [0; 4] && request.op != code::MULTI_READ;
         let whole = if failed {
             None
         } else {

@@ -111,6 +111,8 @@ pub struct Universe {
     /// Paths that creates have answered, sequential ones above all.
     known: Vec<Vec<u8>>,
     enforce_quota: bool,
+    /// Whether quota limits may be nonsense: Java then fails by an exception.
+    bad_limits: bool,
 }
 
 /// Most paths remembered.
@@ -133,11 +135,12 @@ pub fn chance(rng: &mut Rng, percent: f64) -> bool {
 
 impl Universe {
     /// An empty memory.
-    pub fn new(enforce_quota: bool) -> Self {
+    pub fn new(enforce_quota: bool, bad_limits: bool) -> Self {
         Self {
             bad_paths: bad_paths(),
             known: Vec::new(),
             enforce_quota,
+            bad_limits,
         }
     }
 
@@ -278,7 +281,7 @@ impl Universe {
                 }
                 13..=15 => format!("count=-1,bytes=-1=;countHardLimit={}", n(rng)),
                 16..=17 => format!("count=-1,bytes=-1=;byteHardLimit={}", n(rng)),
-                18 => "count=nonsense".into(),
+                18 if self.bad_limits => "count=nonsense".into(),
                 _ => String::new(),
             }
         } else if path.ends_with("zookeeper_stats") {
