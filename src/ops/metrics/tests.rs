@@ -1,1 +1,262 @@
+//! Against the names and kinds that Java 3.9.5 showed (`fixtures/four_letter/mntr`,
+//! `fixtures/metrics`), and the forms of values.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::*;
+
+struct Server(Option<GaugeValues>);
+
+impl Gauges for Server {
+    fn gauges(&self) -> Option<GaugeValues> {
+        self.0.clone()
+    }
+
+    fn mode(&self) -> ServerMode {
+        ServerMode::Standalone
+    }
+}
+
+fn server() -> Server {
+    Server(Some(GaugeValues {
+        latency: Latency {
+            min: 0,
+            max: 50,
+            total: 18_439,
+            count: 10_000,
+        },
+        packets_received: 292,
+        znode_count: 9,
+        quota_count_limit: vec![("app".into(), 100)],
+        ..Default::default()
+    }))
+}
+
+fn filled() -> Metrics {
+    let metrics = Metrics::new(true);
+    for _ in 0..33 {
+        metrics.fsynctime.record(2);
+        metrics.updatelatency.record(1);
+    }
+    metrics.updatelatency.record(5);
+    metrics.bytes_received_count.add(4_185);
+    for key in ["a", "d"] {
+        metrics.write_per_namespace.record(key, 3);
+    }
+    metrics.read_per_namespace.record("a", 71);
+    metrics.quota_exceeded_error_per_namespace.add("app", 2);
+    metrics
+}
+
+fn fixture(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../fixtures/{name}.txt"));
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The value of a line of `mntr`.
+fn value<'a>(text: &'a str, key: &str) -> &'a str {
+    let mut found = text.lines().filter_map(|line| {
+        let (name, value) = line.split_once('\t').unwrap();
+        (name == format!("zk_{key}")).then_some(value)
+    });
+    let value = found.next().unwrap_or_else(|| panic!("no {key} in {text}"));
+    assert!(found.next().is_none(), "{key} twice");
+    value
+}
+
+fn keys(text: &str, separator: char) -> BTreeSet<String> {
+    text.lines()
+        .map(|line| line.split(separator).next().unwrap().to_string())
+        .collect()
+}
+
+#[test]
+fn mntr_shows_every_name_that_java_shows() {
+    let metrics = Metrics::new(false);
+    for key in ["a", "d"] {
+        metrics.write_per_namespace.record(key, 3);
+    }
+    metrics.read_per_namespace.record("a", 71);
+    let ours = metrics.mntr(&Server(Some(GaugeValues::default())), "v");
+    let theirs = fixture("four_letter/mntr/filled");
+    assert_eq!(keys(&ours, '\t'), keys(&theirs, '\t'));
+    let firsts: Vec<&str> = ours.lines().take(2).collect();
+    assert_eq!(firsts, ["zk_version\tv", "zk_server_state\tstandalone"]);
+}
+
+#[test]
+fn mntr_values_have_javas_form() {
+    let text = filled().mntr(&server(), "v");
+    for (key, expected) in [
+        ("avg_latency", "1.8439"),
+        ("max_latency", "50"),
+        ("packets_received", "292"),
+        ("connection_drop_probability", "0.0"),
+        ("last_client_response_size", "-1"),
+        ("app_quota_count_limit_per_namespace", "100"),
+        ("app_quota_exceeded_error_per_namespace", "2"),
+        ("bytes_received_count", "4185"),
+        ("avg_fsynctime", "2.0"),
+        ("min_fsynctime", "2"),
+        ("cnt_fsynctime", "33"),
+        ("sum_fsynctime", "66"),
+        ("avg_updatelatency", "1.1176"),
+        ("p50_updatelatency", "1"),
+        ("p999_updatelatency", "5"),
+        ("avg_a_write_per_namespace", "3.0"),
+        ("cnt_d_write_per_namespace", "1"),
+        ("min_readlatency", "0"),
+    ] {
+        assert_eq!(value(&text, key), expected, "{key}");
+    }
+    assert!(!text.contains("zk_p50_fsynctime"));
+}
+
+/// Without the digits of values, and without labels of keys: what is left of a rendering.
+#[test]
+fn mntr_beside_prometheus_shows_every_name_that_java_shows() {
+    let metrics = Metrics::new(true);
+    for key in ["a", "e"] {
+        metrics.write_per_namespace.record(key, 3);
+    }
+    metrics.read_per_namespace.record("a", 71);
+    let server = Server(Some(GaugeValues::default()));
+    let ours = metrics.mntr_prometheus(&server, "v", true, 0);
+    let theirs = fixture("metrics/mntr_prometheus/filled");
+    assert_eq!(keys(&ours, '\t'), keys(&theirs, '\t'));
+}
+
+#[test]
+fn mntr_beside_prometheus_has_doubles() {
+    let text = filled().mntr_prometheus(&server(), "v", false, 0);
+    for (key, expected) in [
+        ("avg_latency", "1.8439"),
+        ("znode_count", "9.0"),
+        ("quota_count_limit_per_namespace{key=\"app\"}", "100.0"),
+        ("bytes_received_count", "4185.0"),
+        ("fsynctime{quantile=\"0.5\"}", "2.0"),
+        ("fsynctime_count", "33.0"),
+        ("fsynctime_sum", "66.0"),
+        ("updatelatency{quantile=\"0.99\"}", "5.0"),
+        ("readlatency{quantile=\"0.9\"}", "NaN"),
+        ("write_per_namespace{key=\"a\",quantile=\"0.5\"}", "3.0"),
+        ("write_per_namespace_count{key=\"d\"}", "1.0"),
+    ] {
+        assert_eq!(value(&text, key), expected, "{key}");
+    }
+    assert!(!text.contains("process_"));
+}
+
+/// Types by name, and samples (name with labels) with their value. Java ends a list of labels with
+/// a comma, which Prometheus' format allows and does not need.
+fn prometheus_parts(text: &str) -> (BTreeMap<String, String>, BTreeMap<String, f64>) {
+    let mut types = BTreeMap::new();
+    let mut samples = BTreeMap::new();
+    let mut family = String::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert!(
+                types.insert(name.into(), kind.into()).is_none(),
+                "{name} twice"
+            );
+            family = name.into();
+        } else if let Some(help) = line.strip_prefix("# HELP ") {
+            assert_eq!(help.split(' ').count().min(2), 2);
+        } else {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            assert!(name.starts_with(&family), "{name} stands under {family}");
+            let old = samples.insert(name.replace(",}", "}"), value.parse().unwrap());
+            assert!(old.is_none(), "{name} twice");
+        }
+    }
+    (types, samples)
+}
+
+#[test]
+fn prometheus_shows_every_name_type_and_label_that_java_shows() {
+    let metrics = Metrics::new(true);
+    for key in ["a", "e"] {
+        metrics.write_per_namespace.record(key, 3);
+    }
+    metrics.read_per_namespace.record("a", 71);
+    let server = Server(Some(GaugeValues::default()));
+    let (types, samples) = prometheus_parts(&metrics.prometheus(&server, true, 0));
+    let (java_types, java_samples) = prometheus_parts(&fixture("metrics/prometheus/filled"));
+    assert_eq!(types, java_types);
+    let names = |samples: &BTreeMap<String, f64>| samples.keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(names(&samples), names(&java_samples));
+}
+
+#[test]
+fn prometheus_values() {
+    let metrics = filled();
+    let (_, samples) = prometheus_parts(&metrics.prometheus(&server(), false, 0));
+    for (name, expected) in [
+        ("znode_count", 9.0),
+        ("avg_latency", 1.8439),
+        ("bytes_received_count", 4_185.0),
+        ("quota_count_limit_per_namespace{key=\"app\"}", 100.0),
+        ("quota_exceeded_error_per_namespace{key=\"app\"}", 2.0),
+        ("fsynctime{quantile=\"0.5\"}", 2.0),
+        ("fsynctime_count", 33.0),
+        ("fsynctime_sum", 66.0),
+        ("updatelatency{quantile=\"0.99\"}", 5.0),
+        ("read_per_namespace{key=\"a\",quantile=\"0.5\"}", 71.0),
+        ("read_per_namespace_sum{key=\"a\"}", 71.0),
+        // The exporter's own summaries would leave this suffix off.
+        ("node_changed_watch_count_count", 0.0),
+    ] {
+        assert_eq!(samples.get(name), Some(&expected), "{name}");
+    }
+    assert!(samples["readlatency{quantile=\"0.5\"}"].is_nan());
+}
+
+#[test]
+fn gauges_are_absent_while_not_serving() {
+    let metrics = filled();
+    let idle = Server(None);
+    assert_eq!(metrics.mntr(&idle, "v"), crate::four_letter::NOT_SERVING);
+    assert_eq!(
+        metrics.mntr_prometheus(&idle, "v", true, 0),
+        crate::four_letter::NOT_SERVING
+    );
+    assert_eq!(
+        Metrics::mntr_without_metrics(&idle, "v"),
+        crate::four_letter::NOT_SERVING
+    );
+    let (types, samples) = prometheus_parts(&metrics.prometheus(&idle, false, 0));
+    assert!(types.values().all(|kind| kind != "gauge"));
+    assert_eq!(samples["fsynctime_count"], 33.0);
+    assert_eq!(
+        Metrics::mntr_without_metrics(&server(), "v"),
+        "zk_version\tv\nzk_server_state\tstandalone\n"
+    );
+}
+
+#[test]
+fn srst_empties_the_default_providers_metrics_and_keeps_keys() {
+    let metrics = filled();
+    metrics.reset();
+    let text = metrics.mntr(&server(), "v");
+    for key in [
+        "cnt_fsynctime",
+        "bytes_received_count",
+        "p999_updatelatency",
+        "max_a_write_per_namespace",
+    ] {
+        assert_eq!(value(&text, key), "0", "{key}");
+    }
+    let java = fixture("four_letter/mntr/after_srst");
+    assert_eq!(value(&java, "cnt_a_write_per_namespace"), "0");
+    assert_eq!(value(&java, "prep_processor_request_queued"), "0");
+}
+
+#[test]
+fn rows_are_the_fields() {
+    let metrics = Metrics::new(false);
+    let mut names = Vec::new();
+    metrics.each(|name, _| names.push(name));
+    assert_eq!(names, TABLE.iter().map(|row| row.name).collect::<Vec<_>>());
+}

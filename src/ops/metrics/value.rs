@@ -282,15 +282,19 @@ impl Summary {
     /// Moves the window on. To be called at least every two minutes for an exact window.
     pub(super) fn rotate(&self, now_ms: i64) {
         let mut window = self.window.lock();
-        let due = window
-            .back()
-            .is_none_or(|last| now_ms - last.at_ms >= WINDOW_STEP_MS);
-        if due {
-            // A summary without samples at the first call starts its window empty.
-            window.push_back(PastCounts {
+        match window.back() {
+            // What was sampled before the first call counts as recent.
+            None => window.push_back(PastCounts {
                 at_ms: now_ms,
-                counts: self.counts(),
-            });
+                counts: Vec::new(),
+            }),
+            Some(last) if now_ms - last.at_ms >= WINDOW_STEP_MS => {
+                window.push_back(PastCounts {
+                    at_ms: now_ms,
+                    counts: self.counts(),
+                });
+            }
+            Some(_) => {}
         }
         // The front is the newest one that is ten minutes old, or the first there is.
         while window
