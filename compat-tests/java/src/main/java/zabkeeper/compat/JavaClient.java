@@ -68,7 +68,7 @@ public final class JavaClient {
         new JavaSessions(suite).register(tests);
         suite.register(tests);
         Runtime.getRuntime().addShutdownHook(new Thread(suite::cleanUp));
-        tests.runAndExit(args.length > 1 ? args[1] : "", 4);
+        tests.runAndExit(args.length > 1 ? args[1] : "", 6);
     }
 
     private void cleanUp() {
