@@ -1,7 +1,7 @@
 //! Access control lists: identities, permissions, and the table that keeps each distinct list once.
 //!
-//! It does not know the schemes; [`crate::auth`] judges them. Invariant: a list in the table has
-//! at least one reference, and equal lists (in order) have one id.
+//! It does not know the schemes; [`crate::auth`] judges them. Invariants: equal lists (in order)
+//! have one id; while all nodes are resident, a list in the table has at least one reference.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -78,6 +78,8 @@ pub struct AclTable {
     ids: Map<List, AclId>,
     next: u32,
     dirty: BTreeSet<AclId>,
+    /// Nodes that are not resident may refer to lists too: none goes.
+    partial: bool,
 }
 
 impl Default for AclTable {
@@ -88,6 +90,7 @@ impl Default for AclTable {
             ids: Map::default(),
             next: 1,
             dirty: BTreeSet::new(),
+            partial: false,
         }
     }
 }
@@ -141,22 +144,58 @@ impl AclTable {
             panic!("release of acl {id:?}, which is not in the table");
         };
         slot.1 -= 1;
-        if slot.1 == 0
-            && let Some((list, _)) = self.lists.remove(&id)
-        {
+        if slot.1 == 0 && !self.partial {
+            self.forget(id);
+        }
+    }
+
+    fn forget(&mut self, id: AclId) {
+        if let Some((list, _)) = self.lists.remove(&id) {
             self.ids.remove(&list);
             self.dirty.insert(id);
         }
     }
 
-    /// Puts a stored list back, with the number of nodes that the store says refer to it.
-    pub fn restore(&mut self, id: AclId, list: List, references: u64) {
+    /// Puts a stored list back. The nodes that refer to it bring their references as they become
+    /// resident ([`AclTable::adopt`]); until [`AclTable::set_complete`] no list goes.
+    pub fn restore(&mut self, id: AclId, list: List) {
+        self.partial = true;
         self.next = self.next.max(id.0.saturating_add(1));
         self.ids.insert(list.clone(), id);
-        self.lists.insert(id, (list, references));
+        self.lists.insert(id, (list, 0));
     }
 
-    /// How often `id` is referred to.
+    /// Counts the reference of a node that has become resident.
+    pub fn adopt(&mut self, id: AclId) {
+        if id == AclId::OPEN {
+            return;
+        }
+        match self.lists.get_mut(&id) {
+            Some(slot) => slot.1 += 1,
+            None => panic!("a stored node has acl {id:?}, which is not in the table"),
+        }
+    }
+
+    /// Every node is resident: lists without a reference go.
+    pub fn set_complete(&mut self) {
+        self.partial = false;
+        let unused: Vec<AclId> = self
+            .lists
+            .iter()
+            .filter(|(_, (_, references))| *references == 0)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in unused {
+            self.forget(id);
+        }
+    }
+
+    /// Whether lists were added or removed since [`AclTable::take_dirty`].
+    pub fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// How often resident nodes refer to `id`.
     pub fn references(&self, id: AclId) -> u64 {
         self.lists.get(&id).map_or(0, |slot| slot.1)
     }

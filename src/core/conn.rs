@@ -122,6 +122,8 @@ pub struct Conn {
     writes: usize,
     /// Whether the watches know this connection.
     registered: bool,
+    /// Authentication failed: no further request is taken, though earlier ones are answered.
+    refused: bool,
     out: Vec<u8>,
     stats: Stats,
 }
@@ -143,6 +145,7 @@ impl Conn {
             slots: VecDeque::new(),
             writes: 0,
             registered: false,
+            refused: false,
             out: Vec::new(),
             stats: Stats::default(),
         }
@@ -191,7 +194,11 @@ impl Conn {
     pub fn takes_frames(&self) -> bool {
         match self.stage {
             Stage::New => true,
-            Stage::Open(_) => self.slots.len() < CONN_SLOTS && self.out.len() < CONN_OUT_BYTES,
+            Stage::Open(_) => {
+                !self.refused
+                    && self.slots.len() < CONN_SLOTS
+                    && self.out.len() < CONN_OUT_BYTES
+            }
             Stage::Connecting | Stage::Closing => false,
         }
     }
@@ -450,6 +457,7 @@ impl Conn {
             zxid: 0,
             err: err.to_i32(),
         };
+        self.refused = close;
         self.finish(framed(&header, None), close);
         Accepted::Here
     }

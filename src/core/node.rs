@@ -91,6 +91,9 @@ impl Node {
     ///
     /// Every session gets its full timeout anew. Sessions that own nodes but are not in the table
     /// are closed first.
+    ///
+    /// # Panics
+    /// The quotas of a partial tree are not settled ([`Tree::settle_quotas`]).
     pub fn recover(
         config: Arc<Config>,
         tree: &Tree,
@@ -98,8 +101,12 @@ impl Node {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> Node {
+        assert!(
+            tree.are_quotas_settled(),
+            "the tree was not asked to settle its quotas (Tree::settle_quotas)"
+        );
         let last = tree.last_zxid();
-        let mut tracker = Tracker::new(config.server_id, config.tick_ms, now.mono_ms);
+        let mut tracker = Tracker::new(config.server_id, config.tick_ms, now.wall_ms);
         for (id, timeout_ms) in tree.sessions() {
             tracker.track(id, timeout_ms, config.server_id, now.mono_ms);
         }
@@ -800,6 +807,7 @@ pub struct Replayed {
 pub fn replay(tree: &mut Tree, config: &Config, payload: &[u8]) -> Result<Replayed, ReplayError> {
     let txn = Txn::decode(&mut Reader::new(payload)).map_err(ReplayError::Undecodable)?;
     let zxid = Zxid(txn.header.zxid);
+    tree.settle_quotas().map_err(ReplayError::Need)?;
     if let Some(need) = needs(tree, &txn).into_iter().next() {
         return Err(ReplayError::Need(need));
     }

@@ -202,18 +202,18 @@ impl Pending {
 
     /// Ephemeral nodes that the session will have.
     pub fn ephemerals(&self, tree: &Tree, session: SessionId) -> BTreeSet<Arc<str>> {
+        // Deleted meanwhile, a node may be another's by now.
+        let owned = |slot: &Slot| {
+            let record = slot.record.as_ref();
+            record.is_some_and(|record| record.stat.ephemeral_owner == session.0)
+        };
         let mut paths: BTreeSet<Arc<str>> = tree
             .ephemerals_of(session)
-            .filter(|path| {
-                self.slots
-                    .get(*path)
-                    .is_none_or(|slot| slot.record.is_some())
-            })
+            .filter(|path| self.slots.get(*path).is_none_or(owned))
             .map(Into::into)
             .collect();
         for path in self.ephemerals.get(&session).into_iter().flatten() {
-            let owned = self.slots.get(path).and_then(|slot| slot.record.as_ref());
-            if owned.is_some_and(|record| record.stat.ephemeral_owner == session.0) {
+            if self.slots.get(path).is_some_and(owned) {
                 paths.insert(path.clone());
             }
         }

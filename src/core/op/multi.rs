@@ -26,7 +26,7 @@ pub fn decode(body: &[u8], max_field: usize) -> Result<Vec<MultiOp<'_>>, Code> {
 }
 
 /// Inside a multi the flags decide: flag 4 makes a container of create and create2, and a createTTL
-/// without a TTL mode is a create.
+/// without a TTL mode, be it an unknown one, is a create.
 fn reform(op: &mut MultiOp<'_>) -> Result<(), Code> {
     match op {
         MultiOp::Create(code, request) => {
@@ -41,14 +41,14 @@ fn reform(op: &mut MultiOp<'_>) -> Result<(), Code> {
             }
         }
         MultiOp::CreateTtl(request) => {
-            let mode = Mode::from_flags(request.flags).ok_or(Code::MarshallingError)?;
             if request.path.is_none() {
                 return Err(Code::MarshallingError);
             }
-            let code = match mode.kind {
-                Kind::Ttl => return Ok(()),
-                Kind::Container => OpCode::CreateContainer,
-                Kind::Persistent | Kind::Ephemeral => OpCode::Create,
+            let code = match Mode::from_flags(request.flags).map(|mode| mode.kind) {
+                Some(Kind::Ttl) => return Ok(()),
+                Some(Kind::Container) => OpCode::CreateContainer,
+                // Unknown flags are refused one by one, with the operations behind them.
+                Some(Kind::Persistent | Kind::Ephemeral) | None => OpCode::Create,
             };
             let plain = zk_wire::client::CreateRequest {
                 path: request.path.take(),

@@ -12,6 +12,8 @@ use crate::ids::SessionId;
 #[derive(Debug)]
 struct Tracked {
     timeout_ms: i32,
+    /// When the client was last heard of.
+    heard_ms: i64,
     expiry_ms: i64,
     closing: bool,
     /// The server whose client it is.
@@ -34,9 +36,13 @@ pub fn clamp(wished_ms: i32, min_ms: i32, max_ms: i32) -> i32 {
 }
 
 impl Tracker {
-    /// An empty table. Ids count up from the server's id and the monotonic clock.
-    pub fn new(server_id: u8, tick_ms: i64, mono_ms: i64) -> Tracker {
-        let time = ((mono_ms as u64) << 24) >> 8;
+    /// An empty table. Ids count up from the server's id and a time in milliseconds, in Java's
+    /// layout.
+    ///
+    /// Java takes the time since the machine's start, which begins anew: an id that was closed,
+    /// and with it its password, could come back. So `time_ms` is to be the wall clock's.
+    pub fn new(server_id: u8, tick_ms: i64, time_ms: i64) -> Tracker {
+        let time = ((time_ms as u64) << 24) >> 8;
         let mut next = (time | (u64::from(server_id) << 56)) as i64;
         if next == crate::owner::CONTAINER {
             next += 1;
@@ -49,11 +55,15 @@ impl Tracker {
         }
     }
 
-    /// A new session's id.
+    /// A new session's id; never one in the table.
     pub fn next_id(&mut self) -> SessionId {
-        let id = self.next;
-        self.next = self.next.wrapping_add(1);
-        SessionId(id)
+        loop {
+            let id = SessionId(self.next);
+            self.next = self.next.wrapping_add(1);
+            if !self.sessions.contains_key(&id) {
+                return id;
+            }
+        }
     }
 
     /// Begins to track a session, or goes on with one.
@@ -61,6 +71,7 @@ impl Tracker {
         let expiry_ms = self.bucket(mono_ms, timeout_ms);
         let tracked = Tracked {
             timeout_ms,
+            heard_ms: mono_ms,
             expiry_ms,
             closing: false,
             owner,
@@ -86,7 +97,8 @@ impl Tracker {
         }
     }
 
-    /// A client was heard of. Returns whether its session lives.
+    /// A client was heard of. Returns whether its session lives. News that is older than what is
+    /// known changes nothing: connections are sampled in no order.
     pub fn touch(&mut self, id: SessionId, timeout_ms: i32, mono_ms: i64) -> bool {
         let bucket = self.bucket(mono_ms, timeout_ms);
         let Some(tracked) = self.sessions.get_mut(&id) else {
@@ -95,6 +107,10 @@ impl Tracker {
         if tracked.closing {
             return false;
         }
+        if mono_ms < tracked.heard_ms {
+            return true;
+        }
+        tracked.heard_ms = mono_ms;
         let old = core::mem::replace(&mut tracked.expiry_ms, bucket);
         if old != bucket {
             self.leave(old, id);
@@ -199,6 +215,25 @@ mod tests {
         assert_eq!(t.expire(6000), [id]);
         assert!(!t.touch(id, 4000, 6001));
         assert!(!t.is_live(id));
+    }
+
+    #[test]
+    fn old_news_do_not_bring_the_expiry_forward() {
+        let mut t = Tracker::new(1, 1000, 5);
+        let id = t.next_id();
+        t.track(id, 4000, 1, 0);
+        assert!(t.touch(id, 4000, 3000));
+        assert!(t.touch(id, 4000, 500));
+        assert!(t.expire(7999).is_empty());
+        assert_eq!(t.expire(8000), [id]);
+    }
+
+    #[test]
+    fn an_id_in_the_table_is_not_given_again() {
+        let mut t = Tracker::new(1, 1000, 5);
+        let first = t.next_id();
+        t.track(SessionId(first.0 + 1), 4000, 1, 0);
+        assert_eq!(t.next_id(), SessionId(first.0 + 2));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What flows between the tree and a store: rows in, changes out.
 //!
-//! It does not know the store's format. Rule: a row that is installed is the store's current one,
-//! or the node is resident or known to be absent already, and then the row is dropped.
+//! It does not know the store's format. Rules: a row that is installed is the store's current one,
+//! or the node is resident or known to be absent already, and then the row is dropped; nothing
+//! changes a partial tree before its quota nodes are resident ([`Tree::settle_quotas`]), for
+//! every write may have to count there.
 
 use alloc::boxed::Box;
 
@@ -99,9 +101,9 @@ impl Tree {
         self.sessions.insert(id, timeout);
     }
 
-    /// Puts a stored list back, with the number of nodes that refer to it.
-    pub fn restore_acl(&mut self, id: AclId, list: List, references: u64) {
-        self.acls.restore(id, list, references);
+    /// Puts a stored list back. All of them must be there before the first node is.
+    pub fn restore_acl(&mut self, id: AclId, list: List) {
+        self.acls.restore(id, list);
     }
 
     /// Puts a stored owner's entry back, whether or not the node is resident.
@@ -126,6 +128,7 @@ impl Tree {
                 return Err(Need::Node(parent.into()));
             }
         }
+        self.acls.adopt(row.acl);
         let slot = self.attach(path, row.data, &row.stat, row.acl, row.crc);
         if row.children > 0 {
             self.arena.get_mut(slot).more_mut().count = row.children;
@@ -144,7 +147,30 @@ impl Tree {
     /// Notes that every row of the store has been offered to [`Tree::install`].
     pub fn set_complete(&mut self) {
         self.complete = true;
+        self.quotas_settled = true;
         self.known_absent = Default::default();
+        self.acls.set_complete();
+    }
+
+    /// Says that the tree may be changed, or what must be resident before: everything from
+    /// `/zookeeper/quota` down. To be repeated after each load until it says so; once it has, it
+    /// costs nothing.
+    ///
+    /// # Errors
+    /// A row that is not resident.
+    pub fn settle_quotas(&mut self) -> Result<(), Need> {
+        if !self.quotas_settled {
+            if let Some(quota) = self.get(crate::quota::QUOTA)? {
+                quota.walk(&mut |_, _| {})?;
+            }
+            self.quotas_settled = true;
+        }
+        Ok(())
+    }
+
+    /// Whether [`Tree::settle_quotas`] has said that the tree may be changed.
+    pub fn are_quotas_settled(&self) -> bool {
+        self.quotas_settled
     }
 
     /// Hands over each difference since the last call, in the order nodes gone, nodes, sessions,
@@ -199,7 +225,7 @@ impl Tree {
 
     /// Whether [`Tree::drain_changes`] has anything to say.
     pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty() || !self.dirty_sessions.is_empty()
+        !self.dirty.is_empty() || !self.dirty_sessions.is_empty() || self.acls.is_dirty()
     }
 
     /// The counters at this moment.

@@ -80,6 +80,7 @@ pub struct Tree {
     containers: BTreeSet<Box<str>>,
     ttls: BTreeSet<Box<str>>,
     quotas: Quotas,
+    quotas_settled: bool,
     digest: u64,
     node_count: u64,
     data_size: u64,
@@ -98,6 +99,7 @@ impl Tree {
     pub fn new(extended: Extended, seed: u64) -> Tree {
         let mut tree = Tree::bare(extended, seed);
         tree.complete = true;
+        tree.quotas_settled = true;
         // Every stat field is 0, but for the configuration node's aversion.
         let fresh = StatPersisted::default();
         let read_only: List = [crate::acl::world(crate::acl::perm::READ)].into();
@@ -130,6 +132,7 @@ impl Tree {
             containers: BTreeSet::new(),
             ttls: BTreeSet::new(),
             quotas: Quotas::default(),
+            quotas_settled: false,
             digest: 0,
             node_count: 0,
             data_size: 0,

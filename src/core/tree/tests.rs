@@ -79,7 +79,7 @@ fn changes_rebuild_an_equal_tree() {
     });
     assert!(!t.is_dirty());
     let mut back = Tree::partial(Extended::default(), 9, meta);
-    back.restore_acl(AclId(1), [crate::acl::world(1)].into(), 1);
+    back.restore_acl(AclId(1), [crate::acl::world(1)].into());
     assert!(matches!(back.find("/n1"), Lookup::Unknown));
     for ((_, path), (stat, acl, children, crc, data)) in &rows {
         let row = Row {
