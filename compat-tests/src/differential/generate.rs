@@ -991,7 +991,7 @@ fn throws(op: &Op) -> bool {
     let acl_throws = |acl: &Acls| {
         acl.iter()
             .flatten()
-            .any(|e| e.scheme.is_none() || (e.id.is_none() && e.scheme.as_deref() != Some(b"auth")))
+            .any(|e| e.scheme.is_none() || e.id.is_none())
     };
     match op {
         Op::Create { path, acl, .. } | Op::CreateTtl { path, acl, .. } => {

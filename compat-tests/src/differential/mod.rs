@@ -28,11 +28,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use coverage::Coverage;
 use exchange::Difference;
 use generate::{Generator, View};
+use op::{Op, code};
 use rules::Rule;
 use run::{Mismatch, OBSERVER, Runner, SLOTS};
-use step::{Script, Step};
+use step::{Request, Script, Step};
 
 use crate::conn::four_letter;
+use crate::raw::text;
 use crate::servers::{Kind, Launch, Server, Settings};
 
 /// What a run came to.
@@ -187,6 +189,25 @@ fn drive_and_walk(
         nodes = walk::walk(runner)?;
         runner.check_clocks(from, wall_ms())?;
         if clean_digest {
+            // Java's mntr breaks off where quota limits do not parse.
+            let limits: Vec<Request> = universe::QUOTAS
+                .iter()
+                .zip(1..)
+                .map(|(prefix, xid)| {
+                    let path = text(&format!("/zookeeper/quota{prefix}/zookeeper_limits"));
+                    let op = Op::Versioned {
+                        op: code::DELETE,
+                        path,
+                        version: -1,
+                    };
+                    Request {
+                        xid,
+                        op: op.code(),
+                        body: op.body(),
+                    }
+                })
+                .collect();
+            runner.send(OBSERVER, &limits)?;
             for (kind, addr) in runner.kinds().into_iter().zip(addrs) {
                 check_digest(kind, addr)?;
             }

@@ -27,7 +27,7 @@ const SYSTEM: &[&str] = &[
 ];
 /// Prefixes that get quotas; only the first two when quotas are enforced, so that a pipelined burst
 /// can keep clear of them (Java checks them against what is applied at the moment).
-const QUOTAS: &[&str] = &["/q", "/q/x", "/a", "/b/x"];
+pub const QUOTAS: &[&str] = &["/q", "/q/x", "/a", "/b/x"];
 
 /// The credentials known by name: `user:password` and the id that follows from it.
 pub const USERS: &[(&str, &str)] = &[
