@@ -57,14 +57,15 @@ impl Members {
         Ok(())
     }
 
-    /// What holds over all lines: with groups, every participant is in one.
-    pub fn check_groups(&self, hierarchical: bool) -> Result<(), String> {
+    /// What holds over all lines: with groups, every participant is in one. An error comes with the
+    /// exit code.
+    pub fn check_groups(&self, hierarchical: bool) -> Result<(), (String, u8)> {
         if !hierarchical {
             return Ok(());
         }
         for (id, server) in &self.servers {
             if server.participant && !self.groups.contains_key(id) {
-                return Err(format!("server {id} is in no group"));
+                return Err((format!("server {id} is in no group"), 2));
             }
         }
         // Java dies of the missing weight of such a server.
@@ -72,7 +73,7 @@ impl Members {
             self.weights.contains(id) || self.servers.get(id).is_some_and(|it| it.participant)
         };
         match self.groups.keys().find(|id| !weighted(id)) {
-            Some(id) => Err(format!("server {id} is in a group, but has no weight")),
+            Some(id) => Err((format!("server {id} is in a group, but has no weight"), 1)),
             None => Ok(()),
         }
     }
@@ -237,7 +238,10 @@ mod tests {
             for (key, value) in lines {
                 members.add(key, value, false)?;
             }
-            members.check_groups(true).map(|()| members.counts())
+            members
+                .check_groups(true)
+                .map(|()| members.counts())
+                .map_err(|(message, _)| message)
         };
         let servers = [("server.1", "a:1:2"), ("server.2", "b:1:2:observer")];
         let with = |more: &[(&'static str, &'static str)]| build(&[&servers, more].concat());

@@ -10,6 +10,7 @@
 //! zoo.cfg line wins over `-Dzookeeper.<key>`; bare properties cannot be set in zoo.cfg; a key
 //! whose neglect would be unsafe refuses the start until it is built.
 
+mod build;
 mod markdown;
 mod members;
 mod resolve;
@@ -45,8 +46,8 @@ clientPortAddress=127.0.0.1
 
 /// Message digests that `DigestAuthenticationProvider.digestAlg` may name, in any case.
 pub const DIGEST_ALGORITHMS: &[&str] = &[
-    "SHA1", "SHA-1", "SHA", "MD5", "SHA-224", "SHA-256", "SHA-384", "SHA-512", "SHA3-224",
-    "SHA3-256", "SHA3-384", "SHA3-512",
+    "SHA1", "SHA-1", "SHA", "MD5", "SHA-224", "SHA224", "SHA-256", "SHA256", "SHA-384", "SHA384",
+    "SHA-512", "SHA512", "SHA3-224", "SHA3-256", "SHA3-384", "SHA3-512",
 ];
 
 /// Importance of a [`Note`].

@@ -4,6 +4,11 @@
 //! know: sockets, the tree, clocks. The server gathers the values; `mntr` is in
 //! [`crate::metrics`].
 //!
+//! A word is looked for in the first four bytes of a connection that has no session; what follows
+//! it is not read, but for the 8 bytes of `stmk`, without which Java closes at once. The reply is
+//! sent and the connection closed. The bytes that telnet sends when it hangs up count as a word too:
+//! off the whitelist they get the refusal, on it (`*`) the connection closes without a reply.
+//!
 //! Lines end with `\n`. There is none behind `imok`, `rw`, `ro`, `null`, the trace masks and the
 //! quorum form of `conf`; `wchc`, `wchp` and `cons` end with an empty line.
 
@@ -101,7 +106,7 @@ pub fn hash(entries: impl IntoIterator<Item = (i64, u64)>) -> String {
     out
 }
 
-/// What the telnet close sequence and any other word gets that the whitelist lacks.
+/// What a word gets that is not on the whitelist, the telnet close sequence included.
 pub fn refusal(word: FourLetterWord) -> String {
     format!("{word} is not executed because it is not in the whitelist.\n")
 }

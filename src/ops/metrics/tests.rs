@@ -145,7 +145,7 @@ fn mntr_beside_prometheus_has_doubles() {
     ] {
         assert_eq!(value(&text, key), expected, "{key}");
     }
-    assert!(!text.contains("process_"));
+    assert!(!text.contains("zk_process_"));
 }
 
 /// Types by name, and samples (name with labels) with their value. Java ends a list of labels with
