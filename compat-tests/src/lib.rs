@@ -7,6 +7,7 @@
 
 pub mod conn;
 pub mod differential;
+pub mod free;
 pub mod limits;
 pub mod raw;
 pub mod servers;

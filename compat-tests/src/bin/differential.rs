@@ -12,12 +12,14 @@ use compat_tests::differential::rules::RULES;
 use compat_tests::differential::run::Mismatch;
 use compat_tests::differential::step::Script;
 use compat_tests::differential::{Pair, Report, generated, print, replayed};
-use compat_tests::servers::{Launch, Settings, java_script};
+use compat_tests::servers::{Launch, Server, Settings, java_script};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
     /// The same requests to two servers, every answer compared.
     Step,
+    /// Many sessions at once against one server, its own order checked afterwards.
+    Free,
 }
 
 /// Compares two servers. Left and right are each started here (on free ports of 127.0.0.1, in
@@ -51,6 +53,9 @@ struct Args {
     /// What to do.
     #[arg(long, value_enum, default_value_t = Mode::Step)]
     mode: Mode,
+    /// Sessions of a free run.
+    #[arg(long, default_value_t = 8)]
+    sessions: usize,
     /// Shrink a sequence that differs (needs servers started here).
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     minimise: bool,
@@ -90,8 +95,7 @@ fn servers(args: &Args) -> Result<Servers, String> {
         .cloned()
         .map(Launch::Zabkeeper)
         .collect();
-    let java = args.java_server.clone().unwrap_or_else(java_script);
-    launches.extend((0..args.start_java).map(|_| Launch::Java(java.clone())));
+    launches.extend((0..args.start_java).map(|_| java(args)));
     match (launches.as_slice(), &args.left, &args.right) {
         ([a, b], None, None) => Ok(Servers::Started([a.clone(), b.clone()])),
         ([], Some(left), Some(right)) => Ok(Servers::Given([resolve(left)?, resolve(right)?])),
@@ -134,8 +138,8 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args, totals: &mut Totals) -> Result<(), String> {
-    match args.mode {
-        Mode::Step => {}
+    if args.mode == Mode::Free {
+        return free(args, totals);
     }
     let servers = servers(args)?;
     if let Some(file) = &args.replay {
@@ -190,6 +194,52 @@ fn run(args: &Args, totals: &mut Totals) -> Result<(), String> {
     Ok(())
 }
 
+/// Free runs against the one server that is named.
+fn free(args: &Args, totals: &mut Totals) -> Result<(), String> {
+    for seed in args.seed..args.seed + args.rounds {
+        let settings = settings(args, seed)?;
+        let launch = match (args.start_zabkeeper.as_slice(), args.start_java, &args.left) {
+            ([path], 0, None) => Some(Launch::Zabkeeper(path.clone())),
+            ([], 1, None) => Some(java(args)),
+            ([], 0, Some(_)) => None,
+            _ => return Err("name one server: --left, --start-java or --start-zabkeeper".into()),
+        };
+        let mut server = launch.map(|l| Server::start(&l, &settings)).transpose()?;
+        let addr = match (&mut server, &args.left) {
+            (Some(server), _) => {
+                server.ready()?;
+                server.addr
+            }
+            (None, Some(left)) => resolve(left)?,
+            (None, None) => return Err("no server".into()),
+        };
+        let report = match compat_tests::free::run(addr, seed, args.ops, args.sessions) {
+            Ok(report) => report,
+            Err(violation) => {
+                totals.failed += 1;
+                println!("free seed {seed}: VIOLATION {violation}");
+                if let Some(server) = &server {
+                    println!("{}", server.log_tail());
+                }
+                return Ok(());
+            }
+        };
+        let checked = report.checked;
+        println!(
+            "free seed {seed}: {} calls on {} connections, {:.0}/s; {} writes, {} reads, {} events, {} sequence numbers as the model has them",
+            report.calls,
+            report.connections,
+            report.calls as f64 / report.elapsed.as_secs_f64(),
+            checked.writes,
+            checked.reads,
+            checked.events,
+            checked.sequences
+        );
+        totals.passed += report.calls;
+    }
+    Ok(())
+}
+
 fn note(totals: &mut Totals, report: &Report) {
     totals.passed += report.requests;
     totals.seconds += report.elapsed.as_secs_f64();
@@ -199,12 +249,21 @@ fn note(totals: &mut Totals, report: &Report) {
     }
 }
 
-fn one_seed(args: &Args, servers: &Servers, seed: u64, totals: &mut Totals) -> Result<(), String> {
+fn settings(args: &Args, seed: u64) -> Result<Settings, String> {
     let mut settings = match &args.settings {
         Some(line) => Settings::parse(line)?,
         None => Settings::of_seed(seed),
     };
     settings.force_sync |= args.force_sync;
+    Ok(settings)
+}
+
+fn java(args: &Args) -> Launch {
+    Launch::Java(args.java_server.clone().unwrap_or_else(java_script))
+}
+
+fn one_seed(args: &Args, servers: &Servers, seed: u64, totals: &mut Totals) -> Result<(), String> {
+    let settings = settings(args, seed)?;
     let report = match servers {
         Servers::Given(addrs) => generated(*addrs, seed, args.ops, settings, args.eager)?,
         Servers::Started(launches) => {
