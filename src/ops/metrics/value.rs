@@ -132,6 +132,8 @@ impl SummaryShard {
 pub struct Summary {
     detail: Detail,
     with_buckets: bool,
+    /// Shards in use: all, or one where there are many summaries.
+    used_shards: usize,
     shards: [OnceLock<Box<SummaryShard>>; METRIC_SHARDS],
     /// Bucket counts at past moments, oldest first, for quantiles over the last minutes.
     window: Mutex<VecDeque<PastCounts>>,
@@ -178,6 +180,7 @@ impl Summary {
         Summary {
             detail,
             with_buckets: prometheus || detail == Detail::Advanced,
+            used_shards: METRIC_SHARDS,
             shards: Default::default(),
             window: Mutex::default(),
         }
@@ -190,8 +193,8 @@ impl Summary {
 
     /// Takes the same sample several times.
     pub fn record_many(&self, value: i64, times: u64) {
-        let shard =
-            self.shards[shard()].get_or_init(|| Box::new(SummaryShard::new(self.with_buckets)));
+        let shard = self.shards[shard() % self.used_shards]
+            .get_or_init(|| Box::new(SummaryShard::new(self.with_buckets)));
         shard.count.fetch_add(times, Relaxed);
         shard
             .sum
@@ -341,8 +344,13 @@ pub struct Set<T> {
 
 impl<T> Set<T> {
     fn get_or_insert(&self, key: &str, new: impl FnOnce() -> T) -> Arc<T> {
-        if let Some(value) = self.values.read().get(key) {
-            return value.clone();
+        {
+            // A full set, too, must not take the write lock for each sample.
+            let values = self.values.read();
+            let overflow = || values.get(SET_OVERFLOW_KEY);
+            if let Some(value) = values.get(key).or_else(overflow) {
+                return value.clone();
+            }
         }
         let mut values = self.values.write();
         let full = values.len() >= SET_KEYS_MAX && !values.contains_key(key);
@@ -406,8 +414,10 @@ impl SummarySet {
 
     /// The summary of a key, to keep.
     pub fn summary(&self, key: &str) -> Arc<Summary> {
-        self.set
-            .get_or_insert(key, || Summary::new(self.detail, self.prometheus))
+        self.set.get_or_insert(key, || Summary {
+            used_shards: 1,
+            ..Summary::new(self.detail, self.prometheus)
+        })
     }
 
     /// Detail.
