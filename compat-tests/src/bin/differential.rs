@@ -303,11 +303,9 @@ fn one_seed(args: &Args, servers: &Servers, seed: u64, totals: &mut Totals) -> R
     write(args, seed, "whole", &script, mismatch)?;
     if let (true, Servers::Started(launches)) = (args.minimise, servers) {
         let mut pairs = Pairs::new(launches.clone(), settings);
-        match minimise(
-            &mut pairs,
-            &script,
-            Duration::from_secs(args.minimise_seconds),
-        )? {
+        let mut attempt = |script: &Script| Ok(pairs.replay(script, true)?.mismatch);
+        let budget = Duration::from_secs(args.minimise_seconds);
+        match minimise(&script, budget, &mut attempt)? {
             None => println!("the difference did not show again on fresh servers"),
             Some(minimal) => {
                 println!(

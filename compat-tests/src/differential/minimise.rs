@@ -58,19 +58,22 @@ pub struct Minimal {
     pub attempts: usize,
 }
 
+/// Runs a script on fresh servers, looking at every connection after every step, so that the right
+/// step is blamed; the difference, if it shows one.
+pub type Attempt<'a> = dyn FnMut(&Script) -> Result<Option<Mismatch>, String> + 'a;
+
 /// Shrinks `script` within `budget`; `None` when the difference does not show again.
 pub fn minimise(
-    pairs: &mut Pairs,
     script: &Script,
     budget: Duration,
+    run: &mut Attempt<'_>,
 ) -> Result<Option<Minimal>, String> {
     let deadline = Instant::now() + budget;
-    // Looked at after every step, so that the right step is blamed.
-    let Some(first) = pairs.replay(script, true)?.mismatch else {
+    let Some(first) = run(script)? else {
         return Ok(None);
     };
     let mut search = Search {
-        pairs,
+        run,
         settings: script.settings,
         signature: first.difference.signature.clone(),
         best: Vec::new(),
@@ -92,8 +95,8 @@ pub fn minimise(
     }))
 }
 
-struct Search<'a> {
-    pairs: &'a mut Pairs,
+struct Search<'a, 'b> {
+    run: &'a mut Attempt<'b>,
     settings: Settings,
     signature: String,
     best: Vec<Step>,
@@ -102,7 +105,7 @@ struct Search<'a> {
     attempts: usize,
 }
 
-impl Search<'_> {
+impl Search<'_, '_> {
     /// Takes over steps that show the difference; what comes after it is cut off.
     fn keep(&mut self, mut steps: Vec<Step>) {
         steps.truncate(self.mismatch.step.saturating_add(1));
@@ -119,7 +122,7 @@ impl Search<'_> {
             settings: self.settings,
             steps,
         };
-        let found = self.pairs.replay(&script, true)?.mismatch;
+        let found = (self.run)(&script)?;
         match found {
             Some(mismatch) if mismatch.difference.signature == self.signature => {
                 self.mismatch = mismatch;
@@ -190,5 +193,66 @@ impl Search<'_> {
             i += 1;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::exchange::Difference;
+    use super::super::step::Request;
+    use super::*;
+
+    fn send(xids: &[i32]) -> Step {
+        let requests = xids
+            .iter()
+            .map(|xid| Request {
+                xid: *xid,
+                op: 11,
+                body: vec![],
+            })
+            .collect();
+        Step::Send { slot: 1, requests }
+    }
+
+    fn has(step: &Step, xid: i32) -> bool {
+        matches!(step, Step::Send { requests, .. } if requests.iter().any(|r| r.xid == xid))
+    }
+
+    /// The fault shows when xid 70 comes after xid 31.
+    fn faulty(script: &Script) -> Option<Mismatch> {
+        let cause = script.steps.iter().position(|s| has(s, 31))?;
+        let after = script.steps[cause + 1..].iter().position(|s| has(s, 70))?;
+        let signature = "fault".to_string();
+        Some(Mismatch {
+            step: cause + 1 + after,
+            slot: 1,
+            difference: Difference {
+                text: signature.clone(),
+                signature,
+            },
+        })
+    }
+
+    #[test]
+    fn finds_the_two_requests() {
+        let steps = (0..100).map(|i| send(&[i * 3, i * 3 + 1, i * 3 + 2]));
+        let script = Script {
+            settings: Settings::default(),
+            steps: steps.collect(),
+        };
+        let minimal = minimise(&script, Duration::from_secs(60), &mut |s| Ok(faulty(s)));
+        let minimal = minimal.expect("runs").expect("shows");
+        assert_eq!(minimal.script.steps, [send(&[31]), send(&[70])]);
+        assert!(minimal.attempts < 60, "{}", minimal.attempts);
+    }
+
+    #[test]
+    fn a_difference_that_does_not_show_again() {
+        let script = Script {
+            settings: Settings::default(),
+            steps: vec![send(&[1])],
+        };
+        let minimal = minimise(&script, Duration::from_secs(1), &mut |_| Ok(None));
+        assert!(minimal.expect("runs").is_none());
     }
 }

@@ -60,6 +60,8 @@ const RUNTIME_INCONSISTENCY: i32 = -2;
 #[derive(Debug, Clone, Default)]
 pub struct Model {
     nodes: BTreeMap<String, Node>,
+    /// What nodes were before the write under way touched them, newest last.
+    undo: Vec<(String, Option<Node>)>,
 }
 
 fn parent(path: &str) -> &str {
@@ -90,6 +92,7 @@ impl Model {
         };
         Self {
             nodes: BTreeMap::from([(root.to_string(), node)]),
+            undo: Vec::new(),
         }
     }
 
@@ -108,6 +111,7 @@ impl Model {
     /// Applies a write of `session` as transaction `zxid`.
     pub fn write(&mut self, write: &Write, session: i64, zxid: i64) -> (Answer, Vec<Change>) {
         let mut changes = Vec::new();
+        self.undo.clear();
         let answer = match write {
             Write::Multi(parts) => (0, self.multi(parts, session, zxid, &mut changes)),
             Write::Close => {
@@ -138,7 +142,6 @@ impl Model {
         zxid: i64,
         changes: &mut Vec<Change>,
     ) -> Vec<u8> {
-        let before = self.nodes.clone();
         let mut done = Vec::new();
         let mut failure = None;
         for part in parts {
@@ -159,7 +162,12 @@ impl Model {
                 }
             }
             Some(err) => {
-                self.nodes = before;
+                while let Some((path, before)) = self.undo.pop() {
+                    match before {
+                        Some(node) => self.nodes.insert(path, node),
+                        None => self.nodes.remove(&path),
+                    };
+                }
                 changes.clear();
                 for i in 0..parts.len() {
                     let code = match i.cmp(&done.len()) {
@@ -204,6 +212,8 @@ impl Model {
                     return Err(NO_CHILDREN_FOR_EPHEMERALS);
                 }
                 let owner = if matches!(flags, 1 | 3) { session } else { 0 };
+                self.touch(&above);
+                self.touch(&path);
                 let up = self.nodes.get_mut(&above).expect("just looked up");
                 up.created += 1;
                 up.pzxid = zxid;
@@ -251,6 +261,7 @@ impl Model {
                 data,
                 version,
             } => {
+                self.touch(path);
                 let node = self.nodes.get_mut(path).ok_or(NO_NODE)?;
                 if *version != -1 && *version != node.version {
                     return Err(BAD_VERSION);
@@ -278,7 +289,14 @@ impl Model {
         }
     }
 
+    fn touch(&mut self, path: &str) {
+        let before = self.nodes.get(path).cloned();
+        self.undo.push((path.to_string(), before));
+    }
+
     fn remove(&mut self, path: &str, zxid: i64) {
+        self.touch(path);
+        self.touch(parent(path));
         self.nodes.remove(path);
         let up = self
             .nodes
