@@ -12,10 +12,16 @@
 //! Invariants: nothing is durable before the sync that makes it so returned; what cannot be read
 //! without doubt is refused with what was found and what to do, never guessed.
 
+pub mod directory;
 pub mod error;
 pub mod files;
 pub mod limits;
 pub mod log;
 pub mod model;
+pub mod persist;
+pub mod purge;
+#[cfg(feature = "rocksdb")]
+pub mod rocks;
+pub mod store;
 
 pub use error::{Corrupt, Error, Result};

@@ -67,6 +67,12 @@ pub const OTHER_WRITE_BUFFER: usize = 4 << 20;
 /// RocksDB: memtables of all column families together; beyond it writes wait.
 pub const ALL_WRITE_BUFFERS: usize = 32 << 20;
 
+/// RocksDB: table files held open.
+pub const OPEN_TABLES: i32 = 256;
+
+/// RocksDB: bytes that a scan reads ahead.
+pub const SCAN_READAHEAD: usize = 256 << 10;
+
 const _: () = assert!(
     WRITE_BYTES <= NODE_WRITE_BUFFER,
     "one batch must fit a memtable"
