@@ -148,3 +148,87 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::borrow::Cow;
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn null_and_empty_differ() {
+        let mut r = Reader::new(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+        assert_eq!(r.buffer(), Ok(None));
+        assert_eq!(r.buffer(), Ok(Some(&[][..])));
+        let mut r = Reader::new(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+        assert_eq!(r.string(), Ok(None));
+        assert_eq!(r.string(), Ok(Some(Cow::Borrowed(""))));
+        let mut r = Reader::new(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+        assert_eq!(r.list::<i32>(), Ok(None));
+        assert_eq!(r.list::<i32>(), Ok(Some(vec![])));
+    }
+
+    /// Java reads a count below -1 as no elements, but refuses such a length.
+    #[test]
+    fn below_null() {
+        let bytes = [0xff, 0xff, 0xff, 0xfe, 1];
+        let mut r = Reader::new(&bytes);
+        assert_eq!(r.list::<i32>(), Ok(Some(vec![])));
+        assert_eq!(r.remaining(), 1);
+        assert_eq!(
+            Reader::new(&bytes).buffer(),
+            Err(Error::Length { at: 0, length: -2 })
+        );
+    }
+
+    #[test]
+    fn a_limit_holds_for_strings_and_buffers_but_not_for_vectors() {
+        let bytes = [0, 0, 0, 3, 1, 2, 3];
+        assert_eq!(
+            Reader::with_limit(&bytes, 3).buffer(),
+            Ok(Some(&[1, 2, 3][..]))
+        );
+        let over = Err(Error::Length { at: 0, length: 3 });
+        assert_eq!(Reader::with_limit(&bytes, 2).buffer(), over);
+        assert_eq!(Reader::with_limit(&bytes, 2).string().map(|_| None), over);
+        assert_eq!(
+            Reader::with_limit(&bytes, 2).list::<u8>(),
+            Ok(Some(vec![1, 2, 3]))
+        );
+    }
+
+    /// The limit is looked at before the bytes are: what is too long is not asked for.
+    #[test]
+    fn a_length_is_no_promise() {
+        let bytes = [0x7f, 0xff, 0xff, 0xff, 1, 2];
+        let need = 0x7fff_ffff - 2;
+        assert_eq!(
+            Reader::new(&bytes).buffer(),
+            Err(Error::Eof { at: 4, need })
+        );
+        assert_eq!(
+            Reader::with_limit(&bytes, 100).buffer(),
+            Err(Error::Length {
+                at: 0,
+                length: i32::MAX
+            })
+        );
+        assert_eq!(
+            Reader::new(&bytes).list::<u8>(),
+            Err(Error::Eof { at: 4, need })
+        );
+    }
+
+    #[test]
+    fn positions_count_from_the_start() {
+        let bytes = [7, 0, 0, 0, 2, 8, 9, 10];
+        let mut r = Reader::new(&bytes);
+        assert_eq!(r.array(), Ok([7]));
+        let mut inner = r.nested().unwrap().unwrap();
+        assert_eq!((r.position(), r.rest()), (7, &[10][..]));
+        assert_eq!(inner.position(), 5);
+        assert_eq!(inner.bytes(1), Ok(&[8][..]));
+        assert_eq!(inner.array::<4>(), Err(Error::Eof { at: 6, need: 3 }));
+    }
+}

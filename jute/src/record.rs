@@ -63,3 +63,69 @@ macro_rules! record {
         }
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use crate::{Buf, Decode, Encode, Error, List, Reader, Str};
+
+    record! {
+        #[derive(Copy)]
+        struct Fixed {
+            flag: bool,
+            number: i64,
+        }
+
+        struct Nested<'a> {
+            name: Str<'a>,
+            data: Buf<'a>,
+            parts: List<Fixed>,
+            tail: Fixed,
+        }
+    }
+
+    #[test]
+    fn fields_follow_each_other() {
+        let tail = Fixed {
+            flag: true,
+            number: -1,
+        };
+        let value = Nested {
+            name: Some("ü".into()),
+            data: None,
+            parts: Some(vec![tail, tail]),
+            tail,
+        };
+        let bytes = value.to_vec();
+        assert_eq!(bytes.len(), value.size());
+        assert_eq!(bytes.capacity(), bytes.len());
+        assert_eq!(
+            bytes[..10],
+            [0, 0, 0, 2, 0xc3, 0xbc, 0xff, 0xff, 0xff, 0xff]
+        );
+        assert_eq!(Nested::decode(&mut Reader::new(&bytes)), Ok(value));
+    }
+
+    #[test]
+    fn the_least_size_is_known() {
+        assert_eq!(Fixed::MIN, 9);
+        assert_eq!(Nested::MIN, 4 + 4 + 4 + 9);
+        assert_eq!(Nested::default().to_vec().len(), Nested::MIN);
+    }
+
+    /// A count that cannot fit is refused before anything is decoded.
+    #[test]
+    fn a_count_is_compared_with_the_bytes() {
+        let bytes = [0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        let result = List::<Fixed>::decode(&mut Reader::new(&bytes));
+        assert_eq!(result, Err(Error::Eof { at: 4, need: 9 }));
+    }
+
+    #[test]
+    fn any_byte_but_zero_is_true() {
+        assert_eq!(bool::decode(&mut Reader::new(&[2])), Ok(true));
+        assert_eq!(bool::decode(&mut Reader::new(&[0])), Ok(false));
+        assert_eq!(true.to_vec(), [1]);
+    }
+}

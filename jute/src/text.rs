@@ -78,3 +78,41 @@ fn push_unit(unit: u16, out: &mut Vec<u8>) {
         0x80 | low & 0x3F,
     ]);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_formed_text_is_borrowed() {
+        assert!(matches!(
+            decode_text("aü中😀".as_bytes()),
+            Cow::Borrowed("aü中😀")
+        ));
+    }
+
+    /// Java's counts; `fixtures/utf8` has many more.
+    #[test]
+    fn malformed_text_is_replaced() {
+        for (bytes, text) in [
+            (&b"a\x80b"[..], "a\u{fffd}b"),
+            (b"\xed\xa0\x80", "\u{fffd}"),
+            (b"\xed\xa0\xbd\xed\xb8\x80", "\u{fffd}\u{fffd}"),
+            (b"\xed\xa0", "\u{fffd}"),
+            (b"\xed", "\u{fffd}"),
+            (b"\xe0\x80\x80", "\u{fffd}\u{fffd}\u{fffd}"),
+            (b"\xf0\x9f\x98", "\u{fffd}"),
+            (b"\xf0\x9fA", "\u{fffd}A"),
+        ] {
+            assert_eq!(decode_text(bytes), text, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_character_above_ffff_is_two_surrogates() {
+        let mut bytes = Vec::new();
+        encode_text("a😀", &mut bytes);
+        assert_eq!(bytes, b"a\xed\xa0\xbd\xed\xb8\x80");
+        assert_eq!(encoded_text_len("a😀"), bytes.len());
+    }
+}

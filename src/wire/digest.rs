@@ -49,3 +49,23 @@ pub fn finish(crc: u32, stat: &StatPersisted) -> u64 {
     crc.update(&bytes);
     u64::from(crc.finalize())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The root and `/zookeeper` of a new tree; its other nodes do not count.
+    #[test]
+    fn the_digest_of_a_new_tree() {
+        let root = StatPersisted::default();
+        let digest = finish(node_crc(b"", Some(&[])), &root);
+        let zookeeper = finish(node_crc(b"/zookeeper", Some(&[])), &root);
+        assert_eq!(digest.wrapping_add(zookeeper), EMPTY_TREE);
+    }
+
+    #[test]
+    fn only_what_is_below_zookeeper_does_not_count() {
+        assert!(in_digest("") && in_digest("/zookeeper") && in_digest("/zookeeperx/a"));
+        assert!(!in_digest("/zookeeper/quota"));
+    }
+}

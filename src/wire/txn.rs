@@ -34,13 +34,10 @@ record! {
         /// What it does; selects the body.
         pub op: i32,
     }
-
-    /// A transaction inside a multi, body not yet decoded.
-    struct RawSubTxn<'a> {
-        op: i32,
-        body: Buf<'a>,
-    }
 }
+
+/// Bytes of a part of a multi, at the least: its type and its body's length.
+const SUB_TXN_MIN: usize = 8;
 
 /// The digest of the whole tree after a transaction, as the leader predicts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -300,16 +297,20 @@ impl<'a> TxnBody<'a> {
                 version: i32::decode(r)?,
             }),
             OpCode::Multi if place == Place::Top => {
-                let raw: List<RawSubTxn<'a>> = r.list()?;
-                let mut subs = Vec::with_capacity(raw.as_ref().map_or(0, Vec::len));
-                for RawSubTxn { op, body } in raw.into_iter().flatten() {
+                let count = i32::decode(r)?;
+                let count = usize::try_from(count).unwrap_or(0);
+                // Bounded by the bytes: a part takes eight at the least.
+                let mut subs = Vec::with_capacity(count.min(r.remaining() / SUB_TXN_MIN));
+                for _ in 0..count {
+                    let at = r.position();
+                    let op = i32::decode(r)?;
                     // A null body is a length of -1 where bytes are needed.
-                    let body = body.ok_or(Error::Length {
+                    let null = Error::Length {
                         at: r.position(),
                         length: -1,
-                    })?;
-                    let mut inner = Reader::new(body);
-                    let body = TxnBody::decode(&mut inner, op, 0, Place::Multi)?;
+                    };
+                    let mut inner = r.nested()?.ok_or(null)?;
+                    let body = TxnBody::decode(&mut inner, op, at, Place::Multi)?;
                     subs.push(SubTxn { op, body });
                 }
                 Ok(TxnBody::Multi(subs))
@@ -518,5 +519,95 @@ impl Encode for Txn<'_> {
         if let Some(digest) = self.digest {
             digest.encode(out);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    fn header(op: i32) -> TxnHeader {
+        TxnHeader {
+            client_id: 1,
+            cxid: 2,
+            zxid: 3,
+            time: 4,
+            op,
+        }
+    }
+
+    #[test]
+    fn other_types_are_refused() {
+        // A check is a part of a multi only; 13 stands where the type does.
+        for op in [
+            0,
+            3,
+            4,
+            6,
+            8,
+            9,
+            10,
+            11,
+            12,
+            13,
+            17,
+            18,
+            22,
+            100,
+            107,
+            i32::MAX,
+        ] {
+            let mut bytes = header(op).to_vec();
+            bytes.extend([0; 64]);
+            let error = Txn::decode(&mut Reader::new(&bytes)).unwrap_err();
+            assert_eq!(error, Error::Value { at: 28, value: op });
+        }
+    }
+
+    #[test]
+    fn other_parts_are_refused() {
+        for op in [0, 7, 14, 16, -10, -11, 9] {
+            let mut bytes = header(OpCode::Multi.to_i32()).to_vec();
+            encode_len(1, &mut bytes);
+            op.encode(&mut bytes);
+            jute::encode_buffer(&[0; 64], &mut bytes);
+            let error = Txn::decode(&mut Reader::new(&bytes)).unwrap_err();
+            assert_eq!(error, Error::Value { at: 36, value: op });
+        }
+    }
+
+    #[test]
+    fn a_part_has_a_body() {
+        let mut bytes = header(OpCode::Multi.to_i32()).to_vec();
+        encode_len(1, &mut bytes);
+        OpCode::Delete.to_i32().encode(&mut bytes);
+        Buf::None.encode(&mut bytes);
+        let error = Txn::decode(&mut Reader::new(&bytes)).unwrap_err();
+        assert_eq!(error, Error::Length { at: 40, length: -1 });
+    }
+
+    #[test]
+    fn a_part_takes_its_type_from_its_body() {
+        let part = SubTxn::new(TxnBody::Error { err: -110 });
+        assert_eq!(part.op, -1);
+        let txn = Txn {
+            header: header(OpCode::Multi.to_i32()),
+            body: TxnBody::Multi(vec![part]),
+            digest: None,
+        };
+        assert_eq!(Txn::decode(&mut Reader::new(&txn.to_vec())), Ok(txn));
+    }
+
+    #[test]
+    #[should_panic(expected = "a body fits its header")]
+    fn a_body_of_another_type_is_not_written() {
+        let txn = Txn {
+            header: header(1),
+            body: TxnBody::Error { err: 0 },
+            digest: None,
+        };
+        txn.to_vec();
     }
 }

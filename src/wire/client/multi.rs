@@ -314,3 +314,85 @@ pub fn decode_multi_results<'a>(r: &mut Reader<'a>) -> Result<Vec<MultiResult<'a
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(op: i32) -> Vec<u8> {
+        let mut bytes = MultiHeader {
+            op,
+            done: false,
+            err: -1,
+        }
+        .to_vec();
+        bytes.extend([0; 64]);
+        bytes
+    }
+
+    #[test]
+    fn other_operations_are_refused() {
+        for op in [
+            0,
+            3,
+            6,
+            7,
+            9,
+            11,
+            12,
+            14,
+            16,
+            20,
+            22,
+            100,
+            107,
+            -1,
+            -10,
+            -11,
+            10,
+            i32::MIN,
+        ] {
+            let bytes = one(op);
+            assert_eq!(
+                decode_multi(&mut Reader::new(&bytes)),
+                Err(MultiError::Op(op))
+            );
+        }
+    }
+
+    #[test]
+    fn other_results_are_refused() {
+        for op in [0, 3, 7, 9, 11, 14, 16, 19, 20, 21, 100, -10, -11, 10] {
+            let bytes = one(op);
+            assert_eq!(
+                decode_multi_results(&mut Reader::new(&bytes)),
+                Err(MultiError::Op(op))
+            );
+        }
+    }
+
+    /// The end is told by `done` alone, and what follows it is left.
+    #[test]
+    fn done_ends_it() {
+        let mut bytes = MultiHeader {
+            op: 1,
+            done: true,
+            err: 7,
+        }
+        .to_vec();
+        bytes.push(9);
+        let mut r = Reader::new(&bytes);
+        assert_eq!(decode_multi(&mut r), Ok(Vec::new()));
+        assert_eq!(r.rest(), [9]);
+    }
+
+    #[test]
+    fn without_an_end_it_is_short() {
+        let mut bytes = Vec::new();
+        encode_multi(&[], &mut bytes);
+        assert_eq!(bytes, MULTI_END.to_vec());
+        bytes.pop();
+        let error = decode_multi(&mut Reader::new(&bytes)).unwrap_err();
+        assert_eq!(error, MultiError::Jute(Error::Eof { at: 5, need: 1 }));
+    }
+}

@@ -418,3 +418,171 @@ fn is_zero(bytes: &[u8]) -> bool {
     let (blocks, rest) = bytes.as_chunks::<64>();
     rest.iter().all(|&b| b == 0) && blocks.iter().all(|block| *block == [0; 64])
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::txn::TxnBody;
+
+    fn log(zxids: &[i64]) -> Vec<u8> {
+        let mut file = HEADER.to_vec();
+        for &zxid in zxids {
+            encode_txn(&txn(zxid), &mut file);
+        }
+        file
+    }
+
+    fn txn(zxid: i64) -> Txn<'static> {
+        let op = OpCode::CreateSession.to_i32();
+        let header = TxnHeader {
+            client_id: 1,
+            cxid: 2,
+            zxid,
+            time: 3,
+            op,
+        };
+        Txn {
+            header,
+            body: TxnBody::CreateSession { timeout: 4000 },
+            digest: None,
+        }
+    }
+
+    /// Bytes of each record of [`log`].
+    const RECORD: usize = OVERHEAD + TxnHeader::MIN + 4;
+
+    fn scan(file: &[u8]) -> (Vec<i64>, Item<'_>) {
+        let mut zxids = Vec::new();
+        let mut end = None;
+        for item in Scanner::new(file).unwrap() {
+            match item {
+                Item::Record(record) => zxids.push(record.header.zxid),
+                other => end = Some(other),
+            }
+        }
+        (zxids, end.unwrap())
+    }
+
+    #[test]
+    fn a_header_is_needed() {
+        assert_eq!(decode_header(&[]), Err(HeaderError::Short { length: 0 }));
+        assert_eq!(decode_header(&[0; 16]), Err(HeaderError::Magic(0)));
+        let mut file = log(&[]);
+        assert_eq!(decode_header(&file), Ok(HEADER));
+        file[7] = 3;
+        assert_eq!(decode_header(&file), Err(HeaderError::Version(3)));
+    }
+
+    #[test]
+    fn zeros_are_the_end() {
+        let mut file = log(&[1, 2]);
+        let offset = file.len();
+        for zeros in [0, 1, 11, 12, 13, 1000] {
+            file.resize(offset + zeros, 0);
+            assert_eq!(
+                scan(&file),
+                (vec![1, 2], Item::End { offset }),
+                "{zeros} zeros"
+            );
+        }
+    }
+
+    #[test]
+    fn something_behind_zeros_is_no_end() {
+        let mut file = log(&[1]);
+        let offset = file.len();
+        file.resize(offset + 100, 0);
+        file.push(1);
+        let damage = Damage::Hole;
+        assert_eq!(scan(&file), (vec![1], Item::Torn { offset, damage }));
+        // A block that was never written, with a record behind it.
+        file.truncate(offset + 100);
+        encode_txn(&txn(3), &mut file);
+        let (zxids, end) = scan(&file);
+        assert_eq!(zxids, [1]);
+        let Item::Corrupt {
+            offset: at,
+            damage: Damage::Hole,
+            next: Some(next),
+        } = end
+        else {
+            panic!("{end:?}");
+        };
+        assert_eq!(
+            (at, next.offset, next.header.zxid),
+            (offset, offset + 100, 3)
+        );
+    }
+
+    /// A torn record may hold a copy of an older one: a client can store what it likes.
+    #[test]
+    fn an_older_record_inside_a_torn_one_is_no_record() {
+        let mut file = log(&[7]);
+        let copy = file[HEADER_LEN..].to_vec();
+        let offset = file.len();
+        encode_payload(&[&[9; 32][..], &copy].concat(), &mut file);
+        file.pop();
+        let damage = Damage::Short { need: 1 };
+        assert_eq!(scan(&file), (vec![7], Item::Torn { offset, damage }));
+    }
+
+    #[test]
+    fn scanning_goes_on_where_it_is_told_to() {
+        let file = log(&[1, 2, 3]);
+        let mut scanner = Scanner::resume(&file, HEADER_LEN + RECORD, 1);
+        assert!(matches!(scanner.next(), Some(Item::Record(r)) if r.header.zxid == 2));
+        assert_eq!(scanner.offset(), HEADER_LEN + 2 * RECORD);
+        assert!(matches!(scanner.next(), Some(Item::Record(r)) if r.header.zxid == 3));
+        assert_eq!(scanner.next(), Some(Item::End { offset: file.len() }));
+        assert_eq!(scanner.next(), None);
+    }
+
+    /// Data made of beginnings of long records, none of them right, does not cost the square of
+    /// its length.
+    #[test]
+    fn a_search_gives_up() {
+        let mut start = vec![0, 0, 0, 0, 1, 1, 1, 1];
+        let length = 1 << 20;
+        start.extend_from_slice(&(length as i32).to_be_bytes());
+        start.extend_from_slice(&txn(100).to_vec());
+        let mut file = log(&[1]);
+        let offset = file.len();
+        while file.len() < offset + 2 * length {
+            file.extend_from_slice(&start);
+        }
+        // Every beginning needs an end mark at its length; the marks must not spoil the rest.
+        let marks: Vec<usize> = (offset..offset + length)
+            .step_by(start.len())
+            .map(|at| at + PREFIX + length)
+            .filter(|at| *at < file.len())
+            .collect();
+        for at in marks {
+            file[at] = END_MARK;
+        }
+        let (zxids, end) = scan(&file);
+        assert_eq!(zxids, [1]);
+        assert!(matches!(end, Item::Corrupt { next: None, .. }), "{end:?}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let file = log(&[1]);
+        let broken = |at: usize, byte: u8| {
+            let mut file = file.clone();
+            file[HEADER_LEN + at] = byte;
+            read_record(&file, HEADER_LEN).unwrap_err()
+        };
+        assert_eq!(broken(8, 0x80), Damage::Length(i32::MIN + 36));
+        assert_eq!(broken(11, 31), Damage::Length(31));
+        assert_eq!(broken(11, 37), Damage::Short { need: 1 });
+        assert_eq!(
+            broken(11, 35),
+            Damage::EndMark(file[HEADER_LEN + PREFIX + 35])
+        );
+        assert_eq!(broken(RECORD - 1, b'C'), Damage::EndMark(b'C'));
+        assert!(matches!(broken(0, 1), Damage::Checksum { stated, .. } if stated >> 56 == 1));
+        assert!(matches!(broken(PREFIX, 1), Damage::Checksum { .. }));
+    }
+}

@@ -4,3 +4,5 @@
 
 pub mod four_letter;
 pub mod properties;
+
+pub use four_letter::FourLetterWord;
