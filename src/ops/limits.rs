@@ -14,9 +14,3 @@ pub const SET_OVERFLOW_KEY: &str = "/other";
 
 /// Shards of a counter or summary; a thread keeps to one.
 pub const METRIC_SHARDS: usize = 4;
-
-/// Transactions apart of two entries of the digest log that `hash` prints.
-pub const DIGEST_LOG_INTERVAL: i64 = 128;
-
-/// Entries of the digest log.
-pub const DIGEST_LOG_LIMIT: usize = 1_024;

@@ -5,7 +5,7 @@
 //! looks defaults and parsers up here, and tests hold that every honoured row is read and every
 //! read names a row.
 //!
-//! Does not know: how sources are combined ([`super::resolve`]).
+//! Does not know: how sources are combined (`resolve.rs`).
 
 use Class::{Bare, Own, Passed, Static};
 use Parser::{
