@@ -18,10 +18,10 @@ pub const MIN_PAYLOAD: usize = TxnHeader::MIN;
 
 /// What [`file::snapshot`](crate::file::snapshot) can find behind the first seal, at the most: a
 /// digest in its old form with the 16 digits of a number, a last zxid, and a seal each.
-pub const MAX_SNAPSHOT_TAIL: usize = (8 + 4 + 4 + 16 + SEAL) + (8 + SEAL);
+pub const MAX_SNAPSHOT_TAIL: usize = (8 + 4 + 4 + 16 + SNAPSHOT_SEAL) + (8 + SNAPSHOT_SEAL);
 
 /// A seal of a snapshot, in bytes: a checksum and the string `/`.
-pub const SEAL: usize = 8 + 4 + 1;
+pub const SNAPSHOT_SEAL: usize = 8 + 4 + 1;
 
 const _: () = assert!(MIN_PAYLOAD == 32);
 const _: () = assert!(MAX_SNAPSHOT_TAIL == 66);

@@ -21,7 +21,7 @@ use jute::{Buf, Decode, Encode, Error, Reader, encode_len};
 
 use super::FileHeader;
 use crate::client::Acl;
-use crate::limits::{MAX_SNAPSHOT_TAIL, SEAL};
+use crate::limits::{MAX_SNAPSHOT_TAIL, SNAPSHOT_SEAL};
 use crate::stat::StatPersisted;
 
 /// `ZKSN`, the magic number of a snapshot.
@@ -44,7 +44,7 @@ pub const OPEN_ACL: i64 = -1;
 const END: &str = "/";
 
 /// Bytes of the section with the last zxid, and its seal.
-const LAST_ZXID_TAIL: usize = 8 + SEAL;
+const LAST_ZXID_TAIL: usize = 8 + SNAPSHOT_SEAL;
 
 /// A part of a snapshot, in the order in which they come.
 #[derive(Debug, Clone, PartialEq, Eq)]

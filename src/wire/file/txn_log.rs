@@ -5,7 +5,7 @@
 //! know: files, or whether this is the last one, for which alone a torn end is in order.
 //!
 //! A record is a checksum (Adler-32, as 8 bytes), the payload's length, the payload (a
-//! [`Txn`](crate::txn::Txn)), and the letter `B`. The checksum covers the payload only.
+//! [`Txn`]), and the letter `B`. The checksum covers the payload only.
 //!
 //! Invariants: scanning copies nothing and moves forward only; every byte of the input belongs to
 //! the header, to a record returned, or to what the last item describes.
