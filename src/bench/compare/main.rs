@@ -1,0 +1,3 @@
+//! The comparison of two servers.
+
+fn main() {}
