@@ -552,7 +552,7 @@ impl Files for ModelFiles {
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        Ok(self.lock().names.contains_key(path))
+        Ok(path.parent().is_none() || self.lock().names.contains_key(path))
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

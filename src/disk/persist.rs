@@ -317,6 +317,25 @@ mod tests {
     }
 
     #[test]
+    fn a_flush_keeps_what_came_since_the_write() {
+        let store = ModelStore::new();
+        let mut persister = Persister::new(OPTIONS, 0);
+        persister.take(&batch(1, 10), 100, 0);
+        persister.run(&store, 200).unwrap();
+        let mut empty = Batch::new();
+        let tree = tree::Meta {
+            zxid: Zxid(2),
+            ..tree::Meta::default()
+        };
+        empty.set_meta(Meta { tree, record: 0 });
+        persister.take(&empty, 40, 2_150);
+        assert_eq!(persister.run(&store, 2_200).unwrap(), Some(150));
+        assert_eq!((persister.written(), persister.flushed()), (1, 1));
+        persister.run(&store, 2_350).unwrap();
+        assert_eq!(persister.written(), 2);
+    }
+
+    #[test]
     fn a_store_that_fails_leaves_the_rows_dirty_up_to_the_bound() {
         let store = ModelStore::new();
         let mut persister = Persister::new(OPTIONS, 0);

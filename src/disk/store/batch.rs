@@ -194,6 +194,7 @@ pub struct Merged {
     index: HashTable<usize>,
     hasher: FixedState,
     meta: Meta,
+    batches: u64,
 }
 
 impl Default for Merged {
@@ -208,6 +209,7 @@ impl Default for Merged {
             index,
             hasher,
             meta: Meta::default(),
+            batches: 0,
         }
     }
 }
@@ -224,6 +226,7 @@ impl Merged {
             self.set(*op, op.key(&batch.bytes), op.value(&batch.bytes));
         }
         self.meta = batch.meta;
+        self.batches += 1;
     }
 
     fn set(&mut self, op: Op, key: &[u8], value: &[u8]) {
@@ -274,9 +277,9 @@ impl Merged {
         self.ops.len()
     }
 
-    /// True when nothing differs.
+    /// True when no batch was added. One in which no key differs still moves the meta on.
     pub fn is_empty(&self) -> bool {
-        self.ops.is_empty()
+        self.batches == 0
     }
 
     /// Everything, by family and key, the meta included: what a store writes as one batch.
@@ -292,5 +295,6 @@ impl Merged {
         self.ops.clear();
         self.index.clear();
         self.meta = Meta::default();
+        self.batches = 0;
     }
 }

@@ -1,11 +1,18 @@
 //! What the crash tests share: dice and payloads.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use zk_core::acl::{AclId, Entry};
+use zk_core::ids::{SessionId, Zxid};
+use zk_core::tree::{self, Row};
 use zk_disk::files::Files;
 use zk_disk::model::ModelFiles;
+use zk_disk::store::{Batch, Meta, Store};
+use zk_wire::stat::StatPersisted;
 
 /// SplitMix64.
 pub struct Dice(pub u64);
@@ -57,4 +64,155 @@ pub fn disk() -> Arc<ModelFiles> {
     disk.sync_dir(Path::new("/")).unwrap();
     disk.sync_dir(Path::new("/log")).unwrap();
     disk
+}
+
+/// A node's row with these as its czxid, owner and data.
+pub fn row(czxid: i64, owner: i64, data: &[u8]) -> Row<'_> {
+    let stat = StatPersisted {
+        czxid,
+        mzxid: czxid,
+        pzxid: czxid,
+        ctime: 1_700_000_000_000,
+        mtime: 1_700_000_000_000,
+        ephemeral_owner: owner,
+        ..StatPersisted::default()
+    };
+    Row {
+        stat,
+        acl: AclId::OPEN,
+        children: 0,
+        crc: czxid as u32,
+        data: Some(data),
+    }
+}
+
+/// A state whose counters follow from the zxid.
+pub fn meta(zxid: i64) -> Meta {
+    let n = zxid as u64;
+    let tree = tree::Meta {
+        zxid: Zxid(zxid),
+        digest: n * 3,
+        node_count: n * 5,
+        data_size: n * 7,
+    };
+    Meta {
+        tree,
+        record: zxid as u32,
+    }
+}
+
+/// What a store should hold.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Truth {
+    pub zxid: i64,
+    /// Path to czxid, owner and data.
+    pub nodes: BTreeMap<String, (i64, i64, Vec<u8>)>,
+    pub sessions: BTreeMap<i64, i32>,
+    pub acls: BTreeMap<u32, Vec<Entry>>,
+}
+
+impl Truth {
+    /// Compares all of it.
+    pub fn check(&self, store: &dyn Store) -> Result<(), String> {
+        let text = |e: zk_disk::Error| e.to_string();
+        let mut found = Truth {
+            zxid: self.zxid,
+            ..Truth::default()
+        };
+        let meta_found = store.meta().map_err(text)?;
+        if self.zxid > 0 && meta_found != Some(meta(self.zxid)) {
+            return Err(format!("meta {meta_found:?} at {:#x}", self.zxid));
+        }
+        let take = &mut |path: &str, row: Row<'_>| {
+            let value = (
+                row.stat.czxid,
+                row.stat.ephemeral_owner,
+                row.data.unwrap_or_default().to_vec(),
+            );
+            found.nodes.insert(path.to_owned(), value);
+            ControlFlow::Continue(())
+        };
+        store.scan(None, take).map_err(text)?;
+        store
+            .sessions(&mut |id: SessionId, timeout| {
+                found.sessions.insert(id.0, timeout);
+            })
+            .map_err(text)?;
+        store
+            .acls(&mut |id, list| {
+                found.acls.insert(id.0, list.to_vec());
+            })
+            .map_err(text)?;
+        let mut owners = Vec::new();
+        store
+            .owners(&mut |owner, path| owners.push((owner, path.to_owned())))
+            .map_err(text)?;
+        owners.sort();
+        let mut expected: Vec<(i64, String)> = self
+            .nodes
+            .iter()
+            .filter(|(_, (_, owner, _))| *owner != 0)
+            .map(|(path, (_, owner, _))| (*owner, path.clone()))
+            .collect();
+        expected.sort();
+        if owners != expected {
+            return Err(format!("owners {owners:?} instead of {expected:?}"));
+        }
+        if &found == self {
+            Ok(())
+        } else {
+            Err(format!("found {found:#?} instead of {self:#?}"))
+        }
+    }
+}
+
+/// One transaction on the truth and the same as a batch.
+pub fn batch_of(truth: &mut Truth, dice: &mut Dice) -> Batch {
+    let mut batch = Batch::new();
+    truth.zxid += 1;
+    for _ in 0..dice.below(6) {
+        let path = match dice.below(3) {
+            0 => format!("/{}", dice.below(9)),
+            1 => format!("/{}/{}", dice.below(3), dice.below(9)),
+            _ => format!("/{}/{}/x{}", dice.below(3), dice.below(3), dice.below(9)),
+        };
+        if let Some((_, owner, _)) = truth.nodes.remove(&path) {
+            batch.delete_node(&path, owner);
+        }
+        if !dice.chance(3) {
+            let owner = if dice.chance(3) {
+                dice.below(4) as i64
+            } else {
+                0
+            };
+            let data = vec![dice.roll() as u8; dice.below(60) as usize];
+            batch.put_node(&path, &row(truth.zxid, owner, &data));
+            truth.nodes.insert(path, (truth.zxid, owner, data));
+        }
+    }
+    if dice.chance(3) {
+        let id = dice.below(5) as i64;
+        let timeout = dice.chance(2).then(|| dice.below(60_000) as i32);
+        batch.session(id, timeout).unwrap();
+        match timeout {
+            Some(timeout) => truth.sessions.insert(id, timeout),
+            None => truth.sessions.remove(&id),
+        };
+    }
+    if dice.chance(4) {
+        let id = dice.below(5) as u32 + 1;
+        let entry = Entry {
+            perms: dice.below(32) as i32,
+            scheme: "digest".into(),
+            id: Some("u:p".into()),
+        };
+        let list = dice.chance(2).then(|| vec![entry; dice.below(3) as usize]);
+        batch.acl(id, list.as_deref()).unwrap();
+        match list {
+            Some(list) => truth.acls.insert(id, list),
+            None => truth.acls.remove(&id),
+        };
+    }
+    batch.set_meta(meta(truth.zxid));
+    batch
 }
