@@ -38,9 +38,9 @@ struct Args {
     /// Start this binary (`PATH serve zoo.cfg`); repeated: both sides.
     #[arg(long, value_name = "PATH")]
     start_zabkeeper: Vec<PathBuf>,
-    /// Script that starts Apache ZooKeeper, in place of this project's own.
+    /// Script that starts Apache ZooKeeper, in place of this project's own; repeated: one a side.
     #[arg(long, value_name = "SCRIPT")]
-    java_server: Option<PathBuf>,
+    java_server: Vec<PathBuf>,
     /// First seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -95,7 +95,7 @@ fn servers(args: &Args) -> Result<Servers, String> {
         .cloned()
         .map(Launch::Zabkeeper)
         .collect();
-    launches.extend((0..args.start_java).map(|_| java(args)));
+    launches.extend((0..usize::from(args.start_java)).map(|nth| java(args, nth)));
     match (launches.as_slice(), &args.left, &args.right) {
         ([a, b], None, None) => Ok(Servers::Started([a.clone(), b.clone()])),
         ([], Some(left), Some(right)) => Ok(Servers::Given([resolve(left)?, resolve(right)?])),
@@ -200,7 +200,7 @@ fn free(args: &Args, totals: &mut Totals) -> Result<(), String> {
         let settings = settings(args, seed)?;
         let launch = match (args.start_zabkeeper.as_slice(), args.start_java, &args.left) {
             ([path], 0, None) => Some(Launch::Zabkeeper(path.clone())),
-            ([], 1, None) => Some(java(args)),
+            ([], 1, None) => Some(java(args, 0)),
             ([], 0, Some(_)) => None,
             _ => return Err("name one server: --left, --start-java or --start-zabkeeper".into()),
         };
@@ -258,8 +258,10 @@ fn settings(args: &Args, seed: u64) -> Result<Settings, String> {
     Ok(settings)
 }
 
-fn java(args: &Args) -> Launch {
-    Launch::Java(args.java_server.clone().unwrap_or_else(java_script))
+/// The `nth` Java server's script.
+fn java(args: &Args, nth: usize) -> Launch {
+    let given = args.java_server.get(nth).or(args.java_server.last());
+    Launch::Java(given.cloned().unwrap_or_else(java_script))
 }
 
 fn one_seed(args: &Args, servers: &Servers, seed: u64, totals: &mut Totals) -> Result<(), String> {

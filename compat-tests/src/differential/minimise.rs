@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::run::Mismatch;
-use super::step::{Script, Step};
+use super::step::{Request, Script, Step};
 use super::{Pair, Report, replayed};
 use crate::servers::{Launch, Settings};
 
@@ -161,31 +161,19 @@ impl Search<'_, '_> {
     fn thin_bursts(&mut self) -> Result<(), String> {
         let mut i = 0;
         while i < self.best.len() {
-            let mut at = 0;
-            let mut chunk = match &self.best[i] {
-                Step::Send { requests, .. } if requests.len() > 1 => requests.len().div_ceil(2),
-                _ => 0,
-            };
+            let (mut at, mut chunk) = (0, burst(&self.best[i]).len().div_ceil(2));
             while chunk >= 1 && !self.over() {
-                let Some(Step::Send { slot, requests }) = self.best.get(i).cloned() else {
-                    break;
-                };
-                if at >= requests.len() {
+                let Some(step) = self.best.get(i) else { break };
+                let all = burst(step);
+                if at >= all.len() {
                     chunk = if chunk == 1 { 0 } else { chunk.div_ceil(2) };
                     at = 0;
                     continue;
                 }
-                let mut fewer = requests;
-                fewer.drain(at..(at + chunk).min(fewer.len()));
-                if fewer.is_empty() {
-                    at += chunk;
-                    continue;
-                }
+                let mut fewer = all.to_vec();
+                fewer.drain(at..(at + chunk).min(all.len()));
                 let mut steps = self.best.clone();
-                steps[i] = Step::Send {
-                    slot,
-                    requests: fewer,
-                };
+                set_burst(&mut steps[i], fewer);
                 if !self.attempt(steps)? {
                     at += chunk;
                 }
@@ -196,10 +184,26 @@ impl Search<'_, '_> {
     }
 }
 
+/// Requests that can be left out of a step.
+fn burst(step: &Step) -> &[Request] {
+    match step {
+        Step::Send { requests, .. } if requests.len() > 1 => requests,
+        Step::Open { with, .. } => with,
+        _ => &[],
+    }
+}
+
+fn set_burst(step: &mut Step, fewer: Vec<Request>) {
+    match step {
+        Step::Send { requests, .. } => *requests = fewer,
+        Step::Open { with, .. } => *with = fewer,
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::exchange::Difference;
-    use super::super::step::Request;
     use super::*;
 
     fn send(xids: &[i32]) -> Step {

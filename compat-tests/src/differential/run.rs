@@ -12,7 +12,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::coverage::Coverage;
 use super::exchange::{Difference, FrameKind, Header, Outcome, collect, compare, to_end};
@@ -618,10 +618,5 @@ impl Runner {
             }
         }
         Ok(())
-    }
-
-    /// The wait used where a close must come.
-    pub const fn patience() -> Duration {
-        REPLY_TIMEOUT
     }
 }
