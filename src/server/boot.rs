@@ -1,0 +1,507 @@
+//! Start and stop: directories, log, store, tree, threads, and the client port, in this order, and
+//! backwards.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use parking_lot::{Mutex, RwLock};
+use zk_core::auth::Providers;
+use zk_core::auth::digest::Algorithm;
+use zk_core::node::{self, ReplayError};
+use zk_core::owner::Extended;
+use zk_core::tree::{Need, Tree};
+use zk_core::watch::Watches;
+use zk_core::{Config, Node, Zxid};
+use zk_disk::directory::{self, Boot, Layout, Lock};
+use zk_disk::files::{Files, OsFiles};
+use zk_disk::log::{Options, Reader, Recovered, Writer};
+use zk_disk::purge::Window;
+use zk_disk::rocks::RocksStore;
+use zk_disk::store::Store;
+use zk_ops::config::ServerConfig;
+
+use crate::client::listener;
+use crate::clock::Clock;
+use crate::core_loop::CoreLoop;
+use crate::gate::{Registry, Shared, ToCore};
+use crate::loads;
+use crate::log_thread::{LogQueue, LogThread};
+use crate::persist::{Persist, PersistQueue};
+use crate::queue::Queue;
+use crate::serving::{Serving, TRACE_MASK};
+use crate::stats::Stats;
+
+/// Why a start was refused.
+#[derive(Debug)]
+pub struct Refusal {
+    /// One line: what was found, and what to do.
+    pub message: String,
+    /// The exit code that Java would use.
+    pub code: i32,
+}
+
+impl Refusal {
+    /// With exit code 1.
+    pub fn new(message: impl Into<String>) -> Refusal {
+        Refusal {
+            message: message.into(),
+            code: 1,
+        }
+    }
+}
+
+impl From<zk_disk::Error> for Refusal {
+    fn from(error: zk_disk::Error) -> Refusal {
+        Refusal::new(error.to_string())
+    }
+}
+
+/// The core's share of the configuration.
+pub fn core_config(config: &ServerConfig) -> Config {
+    let max_frame = config.jute_max_buffer.max(0) as usize;
+    Config {
+        server_id: 1,
+        tick_ms: i64::from(config.tick_time_ms),
+        min_session_ms: config.min_session_timeout_ms,
+        max_session_ms: config.max_session_timeout_ms,
+        extended: Extended {
+            enabled: config.extended_types,
+            emulate_353: config.emulate_353_ttl,
+        },
+        digest: config.digest_enabled,
+        close_session_txn: config.close_session_txn,
+        enforce_quota: config.enforce_quota,
+        providers: Providers {
+            digest: config.digest_auth.enabled,
+            digest_algorithm: Algorithm::from_name(&config.digest_auth.algorithm)
+                .unwrap_or(Algorithm::Sha1),
+            super_digest: config.digest_auth.super_digest.as_deref().map(Into::into),
+            ensemble: config
+                .ensemble_auth
+                .enabled
+                .then(|| config.ensemble_auth.names.clone().unwrap_or_default()),
+            skip_acl: config.skip_acl,
+        },
+        container_check_ms: i64::from(config.container.check_interval_ms),
+        container_max_per_minute: i64::from(config.container.max_per_minute),
+        container_never_used_ms: config.container.max_never_used_interval_ms,
+        max_frame,
+        max_field: max_frame + config.jute_extra_size.max(0) as usize,
+        reconfig_enabled: config.reconfig_enabled,
+        seed: fastrand::u64(..),
+    }
+}
+
+/// A running server.
+pub struct Server {
+    shared: Arc<Shared>,
+    serving: Arc<Serving>,
+    runtime: tokio::runtime::Runtime,
+    core: Option<JoinHandle<Zxid>>,
+    log: Option<JoinHandle<()>>,
+    persist: Option<JoinHandle<()>>,
+    loader: Option<JoinHandle<()>>,
+    log_queue: Arc<LogQueue>,
+    persist_queue: Arc<PersistQueue>,
+    address: SocketAddr,
+    _lock: Lock,
+}
+
+impl Server {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// The start is refused: nothing was changed but for what a retry finds again.
+    pub fn start(config: ServerConfig) -> Result<Server, Refusal> {
+        let clock = Clock::new();
+        let core_config = Arc::new(core_config(&config));
+        let layout = Layout::new(&config.data_dir, &config.data_log_dir);
+        for dir in [&config.data_dir, &config.data_log_dir] {
+            if !config.datadir_autocreate && !dir.is_dir() {
+                let message = format!(
+                    "{} is missing and zookeeper.datadir.autocreate is off",
+                    dir.display()
+                );
+                return Err(Refusal { message, code: 3 });
+            }
+        }
+        let lock = Lock::take(&layout)?;
+        let files: Arc<dyn Files> = Arc::new(OsFiles);
+        let opened = directory::open(&files, &layout, &mut RocksStore::open)?;
+        let store: Arc<dyn Store> = Arc::new(opened.store);
+        report(&opened.log, opened.set_aside.as_deref(), &opened.boot);
+        if !config.force_sync {
+            tracing::warn!("forceSync=no: a power cut may lose what was acknowledged");
+        }
+        let (tree, persisted) = recover_tree(
+            &core_config,
+            &files,
+            &layout,
+            &*store,
+            &opened.boot,
+            &config,
+        )?;
+        let options = Options {
+            prealloc: config.prealloc_kib.max(0) as u64 * 1024,
+            segment_size: config
+                .txn_log_size_limit
+                .unwrap_or(zk_disk::limits::SEGMENT_SIZE),
+            force_sync: config.force_sync,
+            ..Options::default()
+        };
+        let log_dir = layout.logs();
+        let writer = Writer::open(
+            files.clone(),
+            &log_dir,
+            options,
+            &opened.log,
+            tree.last_zxid().0,
+        )?;
+        let segments = Arc::new(Mutex::new(opened.log.segments));
+        let mut effects = Vec::new();
+        let partial = !tree.is_complete();
+        let node = Node::recover(
+            core_config.clone(),
+            &tree,
+            Zxid(persisted),
+            clock.now(),
+            &mut effects,
+        );
+        let shared = Arc::new(Shared {
+            tree: RwLock::new(tree),
+            watches: Mutex::new(Watches::default()),
+            registry: Registry::default(),
+            config: core_config,
+            core: Queue::default(),
+            stats: Stats::default(),
+            clock,
+            in_process: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            loads: Queue::default(),
+        });
+        shared
+            .stats
+            .started_ms
+            .store(clock.mono_ms(), Ordering::Relaxed);
+        let log_queue = Arc::new(LogQueue::default());
+        let persist_queue = Arc::new(PersistQueue::default());
+        // What the replay changed is the store's to come.
+        persist_queue.take_changes(&mut shared.tree.write());
+        let log = {
+            let thread = LogThread {
+                shared: shared.clone(),
+                queue: log_queue.clone(),
+                persist: persist_queue.clone(),
+                segments: segments.clone(),
+                warn_ms: config.fsync_warning_ms,
+            };
+            spawn("log", move || thread.run(writer))?
+        };
+        let persist = {
+            let persist = Persist {
+                shared: shared.clone(),
+                queue: persist_queue.clone(),
+                store: store.clone(),
+                persisted,
+                files,
+                log_dir: log_dir.clone(),
+                segments,
+                window: Window {
+                    txns: config.diff_window_txns,
+                    bytes: config.diff_window_mib << 20,
+                },
+                snapshots: opened.snapshots,
+            };
+            spawn("store", move || persist.run())?
+        };
+        let core = {
+            let core = CoreLoop {
+                shared: shared.clone(),
+                node,
+                log: log_queue.clone(),
+                persist: persist_queue.clone(),
+                effects,
+            };
+            spawn("core", move || core.run())?
+        };
+        let loader = {
+            let (shared, store) = (shared.clone(), store);
+            spawn("loader", move || loads::run(&shared, &store, partial))?
+        };
+        let address = match &config.client {
+            Some(client) => SocketAddr::new(
+                client.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+                client.port,
+            ),
+            None => {
+                return Err(Refusal {
+                    message: "clientPort is not set".into(),
+                    code: 2,
+                });
+            }
+        };
+        let backlog = config
+            .client_port_listen_backlog
+            .filter(|n| *n > 0)
+            .unwrap_or(50);
+        let socket = listener::bind(address, backlog)
+            .map_err(|e| Refusal::new(format!("cannot bind {address}: {e}")))?;
+        let address = socket.local_addr().unwrap_or(address);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("client")
+            .build()
+            .map_err(|e| Refusal::new(format!("cannot start the runtime: {e}")))?;
+        let serving = Arc::new(Serving {
+            config,
+            snap_dir: layout.snapshots(),
+            log_dir,
+            client_port: address.port(),
+            trace_mask: AtomicI64::new(TRACE_MASK),
+        });
+        {
+            let _enter = runtime.enter();
+            let socket = tokio::net::TcpListener::from_std(socket)
+                .map_err(|e| Refusal::new(format!("cannot listen on {address}: {e}")))?;
+            runtime.spawn(listener::run(shared.clone(), serving.clone(), socket));
+        }
+        Ok(Server {
+            shared,
+            serving,
+            runtime,
+            core: Some(core),
+            log: Some(log),
+            persist: Some(persist),
+            loader: Some(loader),
+            log_queue,
+            persist_queue,
+            address,
+            _lock: lock,
+        })
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The configuration and paths.
+    pub fn serving(&self) -> &Serving {
+        &self.serving
+    }
+
+    /// Waits for SIGTERM or SIGINT.
+    pub fn wait_for_signal(&self) {
+        self.runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut term), Ok(mut int)) = (
+                signal(SignalKind::terminate()),
+                signal(SignalKind::interrupt()),
+            ) else {
+                return std::future::pending().await;
+            };
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+        });
+    }
+
+    /// Stops: no new request, then everything proposed is applied, then the log and the store are
+    /// closed.
+    pub fn stop(mut self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.core.push(ToCore::Stop);
+        if let Some(core) = self.core.take() {
+            let _ = core.join();
+        }
+        self.log_queue.close();
+        self.shared.loads.close();
+        self.persist_queue.stop();
+        for thread in [self.log.take(), self.loader.take(), self.persist.take()] {
+            let _ = thread.map(JoinHandle::join);
+        }
+        self.runtime
+            .shutdown_timeout(std::time::Duration::from_millis(200));
+    }
+}
+
+/// Says what the start found.
+fn report(log: &Recovered, set_aside: Option<&Path>, boot: &Boot) {
+    if let Some(torn) = &log.torn {
+        tracing::warn!(
+            "{}: an unfinished write was cut off at offset {}: zxids 0x{:x} to 0x{:x}, {}",
+            torn.file.display(),
+            torn.offset,
+            torn.first_zxid,
+            torn.last_zxid,
+            torn.why
+        );
+        if torn.was_durable {
+            tracing::error!("that place was durable once: acknowledged transactions are lost");
+        }
+    }
+    if let Some(path) = set_aside {
+        tracing::warn!("the damaged store was moved to {}", path.display());
+    }
+    match boot {
+        Boot::Fresh => tracing::info!("an empty directory: a new tree"),
+        Boot::Open {
+            meta,
+            replay,
+            stranded,
+        } => {
+            tracing::info!(
+                "the store is at zxid {}, to be replayed: {replay:x?}",
+                meta.tree.zxid
+            );
+            if !stranded.is_empty() {
+                tracing::warn!(
+                    "snapshots that the log does not continue: {stranded:x?}; do not start Apache ZooKeeper here"
+                );
+            }
+        }
+        Boot::Rebuild { until, .. } => {
+            tracing::info!(
+                "no store: the log is replayed from the first transaction to 0x{until:x}"
+            );
+        }
+    }
+}
+
+/// The tree as of the end of the log, and the zxid of the store.
+fn recover_tree(
+    core: &Config,
+    files: &Arc<dyn Files>,
+    layout: &Layout,
+    store: &dyn Store,
+    boot: &Boot,
+    config: &ServerConfig,
+) -> Result<(Tree, i64), Refusal> {
+    match boot {
+        Boot::Fresh => {
+            if !config.db_autocreate {
+                return Err(Refusal::new(
+                    "there is no database and zookeeper.db.autocreate is off",
+                ));
+            }
+            Ok((Tree::new(core.extended, core.seed), 0))
+        }
+        Boot::Rebuild { until, .. } => {
+            let mut tree = Tree::new(core.extended, core.seed);
+            replay(core, files, layout, store, &mut tree, 1, *until)?;
+            Ok((tree, 0))
+        }
+        Boot::Open {
+            meta, replay: tail, ..
+        } => {
+            let mut tree = Tree::partial(core.extended, core.seed, meta.tree);
+            store.sessions(&mut |id, timeout| tree.restore_session(id, timeout))?;
+            store.acls(&mut |id, list| tree.restore_acl(id, list))?;
+            store.owners(&mut |owner, path| tree.restore_owner(path, owner))?;
+            let tree = RwLock::new(tree);
+            load(store, &tree, &Need::Node("".into()))?;
+            load_quotas(store, &tree)?;
+            let mut tree = tree.into_inner();
+            if let Some((from, until)) = tail {
+                replay(core, files, layout, store, &mut tree, *from, *until)?;
+            }
+            Ok((tree, meta.tree.zxid.0))
+        }
+    }
+}
+
+fn load(store: &dyn Store, tree: &RwLock<Tree>, need: &Need) -> Result<(), Refusal> {
+    let rows = loads::read(store, tree, need)?;
+    loads::put(&mut tree.write(), &rows);
+    Ok(())
+}
+
+/// Everything below `/zookeeper/quota` is resident before anything is judged.
+fn load_quotas(store: &dyn Store, tree: &RwLock<Tree>) -> Result<(), Refusal> {
+    loop {
+        let settled = tree.write().settle_quotas();
+        match settled {
+            Ok(()) => return Ok(()),
+            Err(need) => load(store, tree, &need)?,
+        }
+    }
+}
+
+fn replay(
+    core: &Config,
+    files: &Arc<dyn Files>,
+    layout: &Layout,
+    store: &dyn Store,
+    tree: &mut Tree,
+    from: i64,
+    until: i64,
+) -> Result<(), Refusal> {
+    let mut reader = Reader::open(files.clone(), &layout.logs(), from, until)?;
+    let start = std::time::Instant::now();
+    let mut count = 0_u64;
+    let held = RwLock::new(std::mem::replace(tree, Tree::new(core.extended, core.seed)));
+    while let Some(record) = reader.next_record()? {
+        loop {
+            let done = node::replay(&mut held.write(), core, record.payload);
+            match done {
+                Ok(done) => {
+                    if let Some(wrong) = done.mismatch {
+                        return Err(Refusal::new(format!(
+                            "after the transaction with zxid {} of the log in {}: {wrong}. Store and log are not of one history, or one of them is damaged: restore both from a backup",
+                            done.zxid,
+                            layout.logs().display()
+                        )));
+                    }
+                    break;
+                }
+                Err(ReplayError::Need(Need::All)) => {
+                    load_all(store, &held)?;
+                }
+                Err(ReplayError::Need(need)) => load(store, &held, &need)?,
+                Err(ReplayError::Undecodable(error)) => {
+                    return Err(Refusal::new(format!(
+                        "a record of the log in {} is no transaction ({error}): restore the directory from a backup",
+                        layout.logs().display()
+                    )));
+                }
+            }
+        }
+        count += 1;
+    }
+    *tree = held.into_inner();
+    tracing::info!(
+        "replayed {count} transactions in {} ms",
+        start.elapsed().as_millis()
+    );
+    Ok(())
+}
+
+fn load_all(store: &dyn Store, tree: &RwLock<Tree>) -> Result<(), Refusal> {
+    let mut failed = None;
+    store.scan(None, &mut |path, row| {
+        // A node whose parent is gone in memory is gone too.
+        if tree.write().install(path, &row).is_err() {
+            failed.get_or_insert_with(|| path.to_owned());
+        }
+        std::ops::ControlFlow::Continue(())
+    })?;
+    if let Some(path) = failed {
+        tracing::debug!("{path} was skipped: its parent is gone");
+    }
+    tree.write().set_complete();
+    Ok(())
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Refusal> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(run)
+        .map_err(|e| Refusal::new(format!("cannot start the thread {name}: {e}")))
+}

@@ -1,0 +1,243 @@
+//! Gathers what the four-letter words print. The texts are `zk_ops::four_letter`'s.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use zk_core::SessionId;
+use zk_ops::date::Zone;
+use zk_ops::four_letter::{
+    self as text, ConfInfo, ConnectionInfo, DumpInfo, DumpSessions, Environment, ServerMode,
+    ServerStats, SessionInfo, WatchSummary,
+};
+use zk_wire::text::four_letter::FourLetterWord;
+
+use crate::gate::{Client, Shared, ToCore};
+use crate::serving::Serving;
+use crate::version;
+
+/// The answer to one word. `rest` is what followed it in the first packet.
+pub async fn answer(
+    shared: &Arc<Shared>,
+    serving: &Serving,
+    word: FourLetterWord,
+    rest: &[u8],
+) -> String {
+    shared.stats.received.fetch_add(1, Ordering::Relaxed);
+    if !serving.config.four_letter.allows(word) {
+        return text::refusal(word);
+    }
+    match word {
+        FourLetterWord::Ruok => text::ruok().into(),
+        FourLetterWord::Isro => text::isro(ServerMode::Standalone).into(),
+        FourLetterWord::Gtmk => text::trace_mask(serving.trace_mask.load(Ordering::Relaxed)),
+        FourLetterWord::Stmk => {
+            if let Some(mask) = rest.first_chunk::<8>() {
+                serving
+                    .trace_mask
+                    .store(i64::from_be_bytes(*mask), Ordering::Relaxed);
+            }
+            text::trace_mask(serving.trace_mask.load(Ordering::Relaxed))
+        }
+        FourLetterWord::Srvr => text::srvr(&stats(shared)),
+        FourLetterWord::Stat => text::stat(&stats(shared), &connections(shared)),
+        FourLetterWord::Cons => text::cons(&connections(shared)),
+        FourLetterWord::Conf => text::conf(&conf(serving)),
+        FourLetterWord::Crst => {
+            for client in shared.registry.all() {
+                client.conn.lock().reset_stats();
+                *client.latency.lock() = Default::default();
+            }
+            text::crst().into()
+        }
+        FourLetterWord::Srst => {
+            shared.stats.reset();
+            text::srst().into()
+        }
+        FourLetterWord::Dirs => text::dirs(
+            directory_size(&serving.snap_dir),
+            directory_size(&serving.log_dir),
+        ),
+        FourLetterWord::Envi => Environment::collect(&version::text()).text(),
+        FourLetterWord::Hash => {
+            let tree = shared.tree.read();
+            text::hash(tree.digest_log().map(|(zxid, digest)| (zxid.0, digest)))
+        }
+        FourLetterWord::Wchs => {
+            let (connections, paths, total) = shared.watches.lock().summary();
+            text::wchs(WatchSummary {
+                connections,
+                paths,
+                total,
+            })
+        }
+        FourLetterWord::Wchc => {
+            let watches = shared.watches.lock();
+            let sessions = watches.by_session();
+            text::wchc(sessions.into_iter().map(|(id, paths)| (id.0, paths)))
+        }
+        FourLetterWord::Wchp => {
+            let watches = shared.watches.lock();
+            let paths = watches.by_path();
+            text::wchp(
+                paths
+                    .into_iter()
+                    .map(|(path, ids)| (path, ids.into_iter().map(|id| id.0))),
+            )
+        }
+        FourLetterWord::Dump => dump(shared).await,
+        FourLetterWord::Mntr => mntr(shared),
+        FourLetterWord::TelnetClose => String::new(),
+    }
+}
+
+fn stats(shared: &Shared) -> ServerStats {
+    let latency = *shared.stats.latency.lock();
+    let tree = shared.tree.read();
+    ServerStats {
+        version: version::text(),
+        latency: text::Latency {
+            min: latency.min,
+            max: latency.max,
+            total: latency.total,
+            count: latency.count,
+        },
+        received: shared.stats.received.load(Ordering::Relaxed),
+        sent: shared.stats.sent.load(Ordering::Relaxed),
+        connections: shared.registry.len(),
+        outstanding: shared.in_process.load(Ordering::Relaxed) as i64,
+        zxid: tree.last_zxid().0,
+        mode: ServerMode::Standalone,
+        // Java's map has the root under two keys.
+        node_count: tree.node_count() + 1,
+        proposal_sizes: None,
+    }
+}
+
+fn connections(shared: &Shared) -> Vec<ConnectionInfo> {
+    shared
+        .registry
+        .all()
+        .iter()
+        .map(|client| connection(client))
+        .collect()
+}
+
+fn connection(client: &Client) -> ConnectionInfo {
+    let latency = *client.latency.lock();
+    let conn = client.conn.lock();
+    let stats = conn.stats();
+    ConnectionInfo {
+        peer: client.peer,
+        interest_ops: u32::from(!conn.is_closing()),
+        queued: conn.outstanding() as i64,
+        received: stats.received,
+        sent: stats.sent,
+        session: conn.session().map(|session| SessionInfo {
+            id: session.0,
+            last_op: stats.last_op.map_or("SESS", text::last_op_name),
+            established_ms: client.since_ms,
+            timeout_ms: conn.timeout_ms(),
+            last_cxid: i64::from(stats.last_xid),
+            last_zxid: stats.last_zxid,
+            last_response_ms: client.heard_ms.load(Ordering::Relaxed),
+            last_latency_ms: latency.last,
+            min_latency_ms: latency.min,
+            avg_latency_ms: latency.total / latency.count.max(1),
+            max_latency_ms: latency.max,
+        }),
+    }
+}
+
+fn conf(serving: &Serving) -> ConfInfo {
+    let config = &serving.config;
+    ConfInfo {
+        client_port: i32::from(serving.client_port),
+        secure_client_port: -1,
+        data_dir: serving.snap_dir.clone(),
+        data_dir_size: directory_size(&serving.snap_dir),
+        data_log_dir: serving.log_dir.clone(),
+        data_log_size: directory_size(&serving.log_dir),
+        tick_time_ms: config.tick_time_ms,
+        max_client_cnxns: config.max_client_cnxns,
+        min_session_timeout_ms: config.min_session_timeout_ms,
+        max_session_timeout_ms: config.max_session_timeout_ms,
+        client_port_listen_backlog: config.client_port_listen_backlog.unwrap_or(-1),
+        server_id: 0,
+        quorum: None,
+    }
+}
+
+fn directory_size(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => directory_size(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+async fn dump(shared: &Arc<Shared>) -> String {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    shared.core.push(ToCore::Look(Box::new(move |node| {
+        let buckets: Vec<(i64, Vec<i64>)> = node
+            .tracker()
+            .buckets()
+            .map(|(time, ids)| (time, ids.iter().map(|id: &SessionId| id.0).collect()))
+            .collect();
+        let _ = send.send(buckets);
+    })));
+    let buckets = receive.await.unwrap_or_default();
+    let offset = shared.clock.wall_ms() - shared.clock.mono_ms();
+    let sets = buckets
+        .into_iter()
+        .map(|(time, ids)| (time + offset, ids))
+        .collect();
+    let ephemerals = {
+        let tree = shared.tree.read();
+        let owned = |paths: &std::collections::BTreeSet<Box<str>>| {
+            paths.iter().map(|path| path.to_string()).collect()
+        };
+        tree.ephemerals()
+            .map(|(id, paths)| (id.0, owned(paths)))
+            .collect()
+    };
+    let mut connections = std::collections::BTreeMap::new();
+    for client in shared.registry.all() {
+        let conn = client.conn.lock();
+        let session = conn.session().map_or(0, |id| id.0);
+        let timeout = if session == 0 {
+            10_000
+        } else {
+            i64::from(conn.timeout_ms())
+        };
+        let until = client.heard_ms.load(Ordering::Relaxed) + timeout + offset;
+        // Java's grid of ten seconds.
+        let until = (until / 10_000 + 1) * 10_000;
+        connections
+            .entry(until)
+            .or_insert_with(Vec::new)
+            .push((client.peer, session));
+    }
+    let info = DumpInfo {
+        sessions: DumpSessions::Tracked(sets),
+        ephemerals,
+        connections: connections.into_iter().collect(),
+    };
+    text::dump(&info, &Zone::local())
+}
+
+/// The part of `mntr` that needs no metrics registry.
+fn mntr(shared: &Shared) -> String {
+    let stats = stats(shared);
+    format!(
+        "zk_version\t{}\nzk_server_state\t{}\n",
+        stats.version,
+        stats.mode.name()
+    )
+}

@@ -1,0 +1,3 @@
+//! What operators ask: four-letter words and metrics.
+
+pub mod four_letter;

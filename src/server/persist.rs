@@ -1,0 +1,210 @@
+//! The store's thread: takes what changed in the tree, merges it by key, and writes and flushes
+//! the store behind the log's back.
+//!
+//! Nothing waits for it but a writer that would make the rows that wait exceed their bound. A
+//! store that fails ends the process, with the log intact: the next start replays it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use zk_core::Zxid;
+use zk_core::io::Input;
+use zk_core::tree::Tree;
+use zk_disk::files::Files;
+use zk_disk::log::Segment;
+use zk_disk::persist::{Options, Persister};
+use zk_disk::purge::{self, Window};
+use zk_disk::store::{Batch, Meta, Store};
+
+use crate::gate::{Shared, ToCore};
+use crate::limits::DIRTY_BYTES;
+
+/// Exit code after the store failed.
+const EXIT_STORE: i32 = 1;
+
+#[derive(Debug, Default)]
+struct Waiting {
+    batches: Vec<(Batch, u64)>,
+    /// Emptied batches, whose memory is used again.
+    spare: Vec<Batch>,
+    /// Bytes here and in the persister.
+    bytes: usize,
+    /// Bytes of the log since the last batch.
+    log_bytes: u64,
+    stop: bool,
+}
+
+/// Changes on their way to the store.
+#[derive(Debug, Default)]
+pub struct PersistQueue {
+    waiting: Mutex<Waiting>,
+    filled: Condvar,
+    drained: Condvar,
+}
+
+impl PersistQueue {
+    /// Waits until the rows that wait for the store are below their bound.
+    pub fn wait_for_room(&self) {
+        let mut waiting = self.waiting.lock();
+        if waiting.bytes >= DIRTY_BYTES {
+            tracing::warn!(
+                "the store is behind by {} MiB, writes wait",
+                waiting.bytes >> 20
+            );
+        }
+        while waiting.bytes >= DIRTY_BYTES {
+            self.drained.wait(&mut waiting);
+        }
+    }
+
+    /// Counts bytes that went to the log.
+    pub fn logged(&self, bytes: u64) {
+        self.waiting.lock().log_bytes += bytes;
+    }
+
+    /// Takes what changed since the last call: one batch, true at the tree's zxid.
+    pub fn take_changes(&self, tree: &mut Tree) {
+        let mut batch = self.waiting.lock().spare.pop().unwrap_or_default();
+        let meta = tree.drain_changes(&mut |change| {
+            if let Err(error) = batch.change(&change) {
+                fatal(&error);
+            }
+        });
+        batch.set_meta(Meta {
+            tree: meta,
+            record: 0,
+        });
+        let mut waiting = self.waiting.lock();
+        waiting.bytes += batch.bytes();
+        let log_bytes = std::mem::take(&mut waiting.log_bytes);
+        waiting.batches.push((batch, log_bytes));
+        self.filled.notify_one();
+    }
+
+    /// Lets the thread write and flush everything, and end.
+    pub fn stop(&self) {
+        self.waiting.lock().stop = true;
+        self.filled.notify_one();
+    }
+}
+
+/// What the thread needs beside the queue.
+pub struct Persist {
+    /// The way back to the core.
+    pub shared: Arc<Shared>,
+    /// The queue.
+    pub queue: Arc<PersistQueue>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Its zxid.
+    pub persisted: i64,
+    /// The disk.
+    pub files: Arc<dyn Files>,
+    /// Folder of the log.
+    pub log_dir: PathBuf,
+    /// Segments of the log that are written to the end.
+    pub segments: Arc<Mutex<Vec<Segment>>>,
+    /// What stays for learners.
+    pub window: Window,
+    /// Java's snapshots in the directory.
+    pub snapshots: Vec<i64>,
+}
+
+impl Persist {
+    /// Runs until [`PersistQueue::stop`] and everything is durable.
+    pub fn run(self) {
+        let start = Instant::now();
+        let mut persister = Persister::new(Options::default(), self.persisted);
+        let mut wait: Option<u64> = None;
+        loop {
+            let (batches, stop) = {
+                let mut waiting = self.queue.waiting.lock();
+                while waiting.batches.is_empty() && !waiting.stop {
+                    match wait {
+                        Some(ms) => {
+                            let until = Instant::now() + Duration::from_millis(ms);
+                            if self
+                                .queue
+                                .filled
+                                .wait_until(&mut waiting, until)
+                                .timed_out()
+                            {
+                                break;
+                            }
+                        }
+                        None => self.queue.filled.wait(&mut waiting),
+                    }
+                }
+                (std::mem::take(&mut waiting.batches), waiting.stop)
+            };
+            let now_ms = start.elapsed().as_millis() as u64;
+            let mut spare = Vec::new();
+            for (mut batch, log_bytes) in batches {
+                persister.take(&batch, log_bytes, now_ms);
+                batch.clear();
+                spare.push(batch);
+            }
+            if stop {
+                persister.stop();
+            }
+            let before = persister.flushed();
+            match persister.run(&*self.store, now_ms) {
+                Ok(next) => wait = next,
+                Err(error) => fatal(&error),
+            }
+            if persister.flushed() > before {
+                self.shared
+                    .core
+                    .push(ToCore::Input(Input::Persisted(Zxid(persister.flushed()))));
+                self.purge(persister.flushed());
+            }
+            let mut waiting = self.queue.waiting.lock();
+            waiting.bytes = persister.dirty_bytes()
+                + waiting
+                    .batches
+                    .iter()
+                    .map(|(b, _)| b.bytes())
+                    .sum::<usize>();
+            spare.truncate(4);
+            waiting.spare = spare;
+            self.queue.drained.notify_all();
+            if waiting.stop && waiting.batches.is_empty() && stop {
+                return;
+            }
+        }
+    }
+
+    fn purge(&self, persisted: i64) {
+        let mut segments = self.segments.lock();
+        let facts = purge::Facts {
+            segments: &segments,
+            persisted,
+            window: self.window,
+            snapshots: &self.snapshots,
+            readers: None,
+        };
+        let plan = purge::decide(&facts);
+        if plan.remove.is_empty() {
+            return;
+        }
+        if let Err(error) = purge::execute(&*self.files, &self.log_dir, &plan) {
+            tracing::warn!("a log that is no longer needed stays: {error}");
+            return;
+        }
+        tracing::info!(
+            "removed {} logs of {} MiB, the log begins with zxid 0x{:x} now",
+            plan.remove.len(),
+            plan.bytes >> 20,
+            plan.floor.unwrap_or(0)
+        );
+        segments.drain(..plan.remove.len());
+    }
+}
+
+fn fatal(error: &zk_disk::Error) -> ! {
+    tracing::error!("the store failed, the log is intact: {error}");
+    eprintln!("zabkeeper: the store failed: {error}; nothing acknowledged is lost, start again");
+    std::process::exit(EXIT_STORE);
+}

@@ -1,0 +1,90 @@
+//! A queue between threads: many push, one takes everything at once.
+
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Queue<T> {
+    items: Mutex<Inner<T>>,
+    filled: Condvar,
+}
+
+#[derive(Debug)]
+struct Inner<T> {
+    items: Vec<T>,
+    closed: bool,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        let inner = Inner {
+            items: Vec::new(),
+            closed: false,
+        };
+        Queue {
+            items: Mutex::new(inner),
+            filled: Condvar::new(),
+        }
+    }
+}
+
+impl<T> Queue<T> {
+    /// Adds one item.
+    pub fn push(&self, item: T) {
+        let mut inner = self.items.lock();
+        inner.items.push(item);
+        if inner.items.len() == 1 {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Adds all items of `items`, which is left empty.
+    pub fn append(&self, items: &mut Vec<T>) {
+        if items.is_empty() {
+            return;
+        }
+        let mut inner = self.items.lock();
+        let first = inner.items.is_empty();
+        inner.items.append(items);
+        if first {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Lets the taker see the end once it has taken everything.
+    pub fn close(&self) {
+        self.items.lock().closed = true;
+        self.filled.notify_all();
+    }
+
+    /// Swaps what there is into `into`, which is empty, without waiting. Returns whether there was
+    /// anything.
+    pub fn try_take(&self, into: &mut Vec<T>) -> bool {
+        let mut inner = self.items.lock();
+        std::mem::swap(&mut inner.items, into);
+        !into.is_empty()
+    }
+
+    /// Waits until there is something, or the deadline, and swaps it into `into`, which is empty.
+    /// Returns false once the queue is closed and empty.
+    pub fn take(&self, into: &mut Vec<T>, deadline: Option<Instant>) -> bool {
+        let mut inner = self.items.lock();
+        while inner.items.is_empty() {
+            if inner.closed {
+                return false;
+            }
+            match deadline {
+                Some(deadline) => {
+                    if self.filled.wait_until(&mut inner, deadline).timed_out() {
+                        break;
+                    }
+                }
+                None => self.filled.wait(&mut inner),
+            }
+        }
+        std::mem::swap(&mut inner.items, into);
+        true
+    }
+}
