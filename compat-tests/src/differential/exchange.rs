@@ -273,3 +273,140 @@ fn signature(
         name(b, &outcomes[1])
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::password;
+    use super::*;
+    use crate::raw::{Out, text};
+
+    const SESSION: i64 = 0x0100_0000_0000_0007;
+
+    fn header(xid: i32) -> Out {
+        let mut out = Out::new();
+        out.int(xid).long(9).int(0);
+        out
+    }
+
+    /// Offsets of what the rules forgive: ctime and mtime.
+    fn stat(out: &mut Out) -> Vec<usize> {
+        let at = out.0.len();
+        out.long(3)
+            .long(4)
+            .long(1000)
+            .long(2000)
+            .int(1)
+            .int(2)
+            .int(0);
+        out.long(SESSION).int(5).int(0).long(3);
+        (at + 16..at + 32).collect()
+    }
+
+    fn verdict(
+        requests: &[Request],
+        left: Vec<Frame>,
+        right: Vec<Frame>,
+    ) -> Result<(), Difference> {
+        let (mut a, mut b) = (Lens::new(), Lens::new());
+        a.opened(SESSION, 1);
+        b.opened(SESSION, 1);
+        let outcomes = [left, right].map(|frames| Outcome { frames, end: None });
+        compare([&mut a, &mut b], requests, &outcomes, &|_| false)
+    }
+
+    /// Every byte counts but for those named: a change to any other is a difference.
+    fn every_byte(op: i32, kind: FrameKind, bytes: &[u8], free: &[usize]) {
+        let requests = [Request {
+            xid: 1,
+            op,
+            body: vec![],
+        }];
+        let frame = |bytes: Vec<u8>| vec![Frame { kind, bytes }];
+        assert_eq!(
+            verdict(&requests, frame(bytes.to_vec()), frame(bytes.to_vec())),
+            Ok(())
+        );
+        for at in 0..bytes.len() {
+            let mut other = bytes.to_vec();
+            other[at] ^= 1;
+            let same = verdict(&requests, frame(bytes.to_vec()), frame(other)).is_ok();
+            assert_eq!(same, free.contains(&at), "op {op}, byte {at}");
+        }
+        let longer = [bytes, &[0]].concat();
+        assert!(verdict(&requests, frame(bytes.to_vec()), frame(longer)).is_err());
+        assert!(verdict(&requests, frame(bytes.to_vec()), vec![]).is_err());
+    }
+
+    #[test]
+    fn no_byte_is_overlooked() {
+        let reply = FrameKind::Reply(0);
+        let mut out = header(1);
+        out.bytes(&text("data"));
+        let free = stat(&mut out);
+        every_byte(code::GET_DATA, reply, &out.0, &free);
+        every_byte(code::CREATE2, reply, &out.0, &free);
+
+        let mut out = header(1);
+        let free = stat(&mut out);
+        every_byte(code::EXISTS, reply, &out.0, &free);
+
+        let mut out = header(1);
+        out.strings(&Some(vec![text("x"), text("yy")]));
+        every_byte(code::GET_EPHEMERALS, reply, &out.0, &[]);
+        let free = stat(&mut out);
+        every_byte(code::GET_CHILDREN2, reply, &out.0, &free);
+
+        let mut out = header(1);
+        out.int(1)
+            .int(31)
+            .bytes(&text("world"))
+            .bytes(&text("anyone"));
+        let free = stat(&mut out);
+        every_byte(code::GET_ACL, reply, &out.0, &free);
+
+        let mut out = header(1);
+        out.int(code::CREATE).bool(false).int(0).bytes(&text("/a"));
+        out.int(code::SET_DATA).bool(false).int(0);
+        let free = stat(&mut out);
+        out.int(-1).bool(false).int(-2).int(-2);
+        out.int(-1).bool(true).int(-1);
+        every_byte(code::MULTI, reply, &out.0, &free);
+
+        let mut out = header(-1);
+        out.int(3).int(3).bytes(&text("/a"));
+        every_byte(code::PING, FrameKind::Event, &out.0, &[]);
+
+        // The password follows from the id's lower six bytes; the byte above is clock as well.
+        let mut out = Out::new();
+        out.int(0)
+            .int(4000)
+            .long(SESSION)
+            .bytes(&Some(password(SESSION).to_vec()))
+            .bool(false);
+        every_byte(code::PING, FrameKind::Connect(1), &out.0, &[9]);
+    }
+
+    #[test]
+    fn only_auth_may_overtake() {
+        let request = |xid, op| Request {
+            xid,
+            op,
+            body: vec![],
+        };
+        let requests = [
+            request(1, code::SYNC),
+            request(-4, code::AUTH),
+            request(2, code::SYNC),
+        ];
+        let frame = |i: usize| Frame {
+            kind: FrameKind::Reply(i),
+            bytes: header(requests[i].xid).0,
+        };
+        let in_order = || vec![frame(0), frame(1), frame(2)];
+        assert_eq!(
+            verdict(&requests, in_order(), vec![frame(1), frame(0), frame(2)]),
+            Ok(())
+        );
+        assert!(verdict(&requests, in_order(), vec![frame(2), frame(1), frame(0)]).is_err());
+    }
+}

@@ -21,8 +21,8 @@ pub enum Rule {
     /// ctime and mtime: two machines' clocks. Still checked: within the run, and on each server one
     /// time per zxid, whichever node shows it.
     Clocks,
-    /// Session ids start from the server's clock. Still checked: an ephemeralOwner on both sides is
-    /// the same session in order of opening.
+    /// Session ids start from the server's clock. Still checked: the top byte, and that an
+    /// ephemeralOwner on both sides is the same session in order of opening.
     SessionIds,
     /// A password follows from the session id. Still checked: it is exactly the one that Java derives
     /// from the id, on both sides.
@@ -156,7 +156,8 @@ impl Lens {
         self.apply(Rule::SessionIds);
         let number = *self.sessions.entry(answer.session_id).or_insert(ordinal);
         let mut out = frame.to_vec();
-        out[8..16].copy_from_slice(&number.to_be_bytes());
+        // The top byte is the server's own id, and stays.
+        out[9..16].copy_from_slice(&number.to_be_bytes()[1..]);
         out[20..36].fill(0);
         Ok(out)
     }
