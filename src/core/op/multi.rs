@@ -82,7 +82,7 @@ fn prepare_one<'a>(p: &mut Prep<'_>, op: MultiOp<'a>) -> Result<TxnBody<'a>, Sto
 /// the failure, then the failure's code, then RUNTIMEINCONSISTENCY for the rest.
 ///
 /// # Errors
-/// A row that is not resident; nothing is proposed then.
+/// A row that is not resident, or MARSHALLINGERROR for the whole; nothing is proposed then.
 pub fn prepare<'a>(p: &mut Prep<'_>, ops: Vec<MultiOp<'a>>) -> Result<TxnBody<'a>, Stop> {
     let mark = p.pending.mark();
     let mut subs = Vec::with_capacity(ops.len());
@@ -95,6 +95,11 @@ pub fn prepare<'a>(p: &mut Prep<'_>, ops: Vec<MultiOp<'a>>) -> Result<TxnBody<'a
         }
         match prepare_one(p, op) {
             Ok(body) => subs.push(SubTxn::new(body)),
+            // An exception inside Java fails the request as a whole.
+            Err(Stop::Code(Code::MarshallingError)) => {
+                p.pending.roll_back(&mark);
+                return Err(Code::MarshallingError.into());
+            }
             Err(Stop::Code(code)) => {
                 failed = true;
                 p.pending.roll_back(&mark);
