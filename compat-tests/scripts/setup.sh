@@ -2,6 +2,9 @@
 # Installs the system packages that the build and the compatibility tests need and this machine
 # lacks, by apt (Debian 12 and 13, Ubuntu 22.04 and 24.04); with sudo when not root. Says what it
 # installs, and does nothing when all is there. On another system it names what is missing.
+#
+#   setup.sh          everything
+#   setup.sh build    only what the build of the server needs
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 missing=()
@@ -24,12 +27,17 @@ need libc6-dev has_header stdio.h
 need make has make
 need clang has clang
 need libclang-dev has_libclang
-need default-jdk-headless has javac
-need maven has mvn
-need golang-go has go
-need python3 has python3
-need python3-venv python3 -c 'import ensurepip, venv'
-need libzookeeper-mt-dev has_header zookeeper/zookeeper.h
+if [ "${1:-all}" = all ]; then
+    need default-jdk-headless has javac
+    need maven has mvn
+    need golang-go has go
+    need python3 has python3
+    need python3-venv python3 -c 'import ensurepip, venv'
+    need libzookeeper-mt-dev has_header zookeeper/zookeeper.h
+    need util-linux has flock
+    need procps has ps
+fi
+command -v cargo >/dev/null || die "cargo is missing: install Rust with rustup first"
 
 [ ${#missing[@]} -gt 0 ] || exit 0
 

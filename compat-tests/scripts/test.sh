@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# The stages of the tests, each with its wall time: test.sh [test|check|soak]. Called by make, which
+# has set the folders and installed the packages.
+#
+# Ends at the first stage that fails. `soak` runs more rounds of the same code.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+mode="${1:-test}"
+root="$(cd "$COMPAT_DIR/.." && pwd)"
+cd "$root"
+: "${CARGO_TARGET_DIR:?call it through make}"
+scripts="$COMPAT_DIR/scripts"
+binary="$CARGO_TARGET_DIR/release/zabkeeper"
+tools="$CARGO_TARGET_DIR/release"
+work="$(mktemp -d "${TMPDIR:-/tmp}/zabkeeper-test.XXXXXX")"
+trap 'rm -rf "$work"' EXIT
+begun=$SECONDS
+
+stage() {
+    "$scripts/stage.sh" "$@" || {
+        printf '== failed after %d s: %s\n' $((SECONDS - begun)) "$1"
+        exit 1
+    }
+}
+
+light=(-p jute -p zk-wire -p zk-core -p zk-ops -p zk-disk -p zk-sim -p zk-bench -p compat-tests)
+
+stage 'format' cargo fmt --all --check
+[ "$mode" = check ] || stage 'rocksdb' make --no-print-directory rocksdb
+stage 'unit tests' cargo test --locked -q "${light[@]}"
+stage 'build' cargo build --release --locked --workspace --bins
+stage 'lint' cargo clippy --release --locked --workspace --all-targets -- -D warnings
+stage 'server tests' cargo test --release --locked -q -p zabkeeper
+stage 'java' "$scripts/java-setup.sh"
+
+if [ "$mode" = check ]; then
+    stage 'differential' "$tools/differential" --scripts "$work" --start-zabkeeper "$binary" --start-java \
+        --seed 1 --rounds 1 --ops 1000 --minimise false
+    printf '== check passed in %d s\n' $((SECONDS - begun))
+    exit 0
+fi
+
+stage 'store tests' cargo test --release --locked -q -p zk-disk --features rocksdb
+stage 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --workspace --no-deps -q
+stage 'licences' "$scripts/deny.sh"
+stage 'fixtures' "$scripts/fixtures.sh" --check
+
+case "$mode" in
+soak)
+    seeds=20000 differential_rounds=100 crash_rounds=300 fuzz_seconds=120 free_rounds=20
+    ;;
+*)
+    seeds=2000 differential_rounds=20 crash_rounds=20 fuzz_seconds=10 free_rounds=2
+    ;;
+esac
+
+stage 'fuzz' "$scripts/fuzz.sh" "$fuzz_seconds"
+stage 'simulator' "$tools/sim" --seeds "0..$seeds"
+stage 'differential' "$tools/differential" --scripts "$work" --start-zabkeeper "$binary" --start-java \
+    --seed 1 --rounds "$differential_rounds" --ops 5000 --minimise-seconds 120
+stage 'free interleaving' "$tools/differential" --scripts "$work" --mode free --start-zabkeeper "$binary" \
+    --seed 1 --rounds "$free_rounds" --ops 5000
+stage 'kill -9 and faults' "$tools/crash" --zabkeeper "$binary" --rounds "$crash_rounds"
+stage 'foreign clients' "$scripts/clients.sh" "$binary"
+stage 'load generator' "$root/benches/compare" --quick --zabkeeper "$binary"
+printf '== all stages passed in %d s\n' $((SECONDS - begun))
