@@ -2,8 +2,9 @@
 
 A test is a function `test_*(zk)`; its docstring's first line says what it shows. `@slow` marks one
 that waits for a clock of the server: those run together in the background, so that the whole suite
-takes as long as the slowest. `@ours` marks one that Apache's server does not pass or survive; it
-runs with --poison only.
+takes as long as the slowest. `@alone` marks one that counts zxids: those run first, before any
+session of another test can expire. `@ours` marks one that Apache's server does not pass or survive;
+it runs with --poison only.
 """
 
 import inspect
@@ -74,6 +75,11 @@ def slow(test):
     return test
 
 
+def alone(test):
+    test.alone = True
+    return test
+
+
 def ours(test):
     test.ours = True
     return test
@@ -108,13 +114,14 @@ def run(address, tests, root):
             if error:
                 print(error, flush=True)
 
-    background = []
-    quick = []
+    first, quick, background = [], [], []
     for number, (name, test) in enumerate(tests):
         if getattr(test, "slow", False):
             background.append(threading.Thread(target=one, args=(number, name, test), daemon=True))
         else:
-            quick.append((number, name, test))
+            (first if getattr(test, "alone", False) else quick).append((number, name, test))
+    for item in first:
+        one(*item)
     for thread in background:
         thread.start()
     for item in quick:

@@ -1,7 +1,8 @@
 """Requests and replies: headers, xids, zxids, order, error classes, multi's bytes."""
 
 import wire
-from wire import buf, i32, i64
+from harness import alone
+from wire import Closed, buf, i32, i64
 
 
 def test_ping_has_its_own_xid(zk):
@@ -30,8 +31,9 @@ def test_unknown_operations(zk):
         assert conn.until_closed() == b"", f"op {op}"
 
 
-def test_replies_before_an_unknown_operation(zk):
-    """What was asked before is answered before the connection ends."""
+def test_unknown_operation_behind_others(zk):
+    """It is refused on arrival, so that its reply may overtake those of earlier requests, and what
+    of them is not sent by then is lost with the connection; all were carried out."""
     conn = zk.session()
     path = zk.path("before")
     requests = [(wire.CREATE, wire.create_body(path))]
@@ -42,13 +44,22 @@ def test_replies_before_an_unknown_operation(zk):
         payload = i32(number + 1) + i32(op) + body
         stream += i32(len(payload)) + payload
     conn.send(stream)
-    for number in range(len(requests)):
-        reply = conn.reply()
-        assert reply.xid == number + 1
-    assert reply.err == wire.UNIMPLEMENTED
-    assert conn.until_closed() == b""
+    replies = []
+    try:
+        while True:
+            replies.append(conn.reply())
+    except Closed:
+        pass
+    refused = [reply for reply in replies if reply.xid == len(requests)]
+    assert [(reply.err, reply.zxid) for reply in refused] == [(wire.UNIMPLEMENTED, -1)], replies
+    others = [reply.xid for reply in replies if reply.xid != len(requests)]
+    assert others == list(range(1, len(others) + 1)), replies
+    other = zk.session()
+    other.call(wire.SYNC, buf(path))
+    assert other.ok(wire.GET_DATA, wire.watch_body(path)).buf() == b"29"
 
 
+@alone
 def test_failed_writes_take_a_zxid(zk):
     conn = zk.session()
     path = zk.node(conn, "z")
@@ -72,6 +83,7 @@ def test_failed_writes_take_a_zxid(zk):
         assert read.zxid == base + step, f"step {step}: a read has {read}"
 
 
+@alone
 def test_zxids_of_reads_and_auth(zk):
     conn = zk.session()
     path = zk.node(conn, "r")
@@ -194,6 +206,7 @@ def test_multi_success_bytes(zk):
     assert body.rest() == wire.MULTI_END
 
 
+@alone
 def test_multi_failure_bytes(zk):
     """Header err 0; 0 before the failing operation, its code, -2 after; one zxid; nothing applied."""
     conn = zk.session()
@@ -210,6 +223,7 @@ def test_multi_failure_bytes(zk):
     assert conn.ok(wire.GET_DATA, wire.watch_body(path)).buf() == b""
 
 
+@alone
 def test_multi_empty(zk):
     conn = zk.session()
     base = conn.call(wire.EXISTS, wire.watch_body("/")).zxid
