@@ -112,15 +112,31 @@ fn wall_ms() -> i64 {
     i64::try_from(now.as_millis()).expect("a sane clock")
 }
 
-/// Runs `ops` generated requests.
-pub fn generated(
-    addrs: [SocketAddr; 2],
-    seed: u64,
-    ops: usize,
-    settings: Settings,
-    eager: bool,
-) -> Result<Report, String> {
-    let mut generator = Generator::new(seed, &settings);
+/// What a generated run is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Seed of the generator.
+    pub seed: u64,
+    /// Requests to send.
+    pub ops: usize,
+    /// How the servers are set.
+    pub settings: Settings,
+    /// Leave out what Java answers by an exception: nulls in odd places above all.
+    pub calm: bool,
+    /// Look at every connection after every step.
+    pub eager: bool,
+}
+
+/// Runs generated requests.
+pub fn generated(addrs: [SocketAddr; 2], plan: &Plan) -> Result<Report, String> {
+    let Plan {
+        seed,
+        ops,
+        settings,
+        calm,
+        eager,
+    } = *plan;
+    let mut generator = Generator::new(seed, &settings, calm);
     let clean = generator.clean_digest;
     let mut script = Script {
         settings,

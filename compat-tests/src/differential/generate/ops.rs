@@ -382,8 +382,8 @@ impl Generator {
     }
 }
 
-/// Whether Java answers by an exception that is no error code: a multi is then not rolled back, only
-/// answered -5.
+/// Whether Java answers by an exception that is no error code: nulls where it expects values, and
+/// foreign operations in a multiRead. The answer is -5; a multi is then not rolled back.
 pub(super) fn throws(op: &Op) -> bool {
     let acl_throws = |acl: &Acls| {
         acl.iter()
@@ -394,7 +394,23 @@ pub(super) fn throws(op: &Op) -> bool {
         Op::Create { path, acl, .. } | Op::CreateTtl { path, acl, .. } => {
             path.is_none() || acl_throws(acl)
         }
-        Op::Versioned { path, .. } | Op::SetData { path, .. } => path.is_none(),
+        Op::SetAcl { path, acl, .. } => path.is_none() || acl_throws(acl),
+        Op::Versioned { path, .. }
+        | Op::SetData { path, .. }
+        | Op::Watching { path, .. }
+        | Op::PathKind { path, .. } => path.is_none(),
+        Op::Multi {
+            op: code::MULTI_READ,
+            ops,
+        } => ops
+            .iter()
+            .any(|op| throws(op) || !matches!(op.code(), code::GET_DATA | code::GET_CHILDREN)),
+        Op::Multi { ops, .. } => ops
+            .iter()
+            .any(|op| throws(op) || matches!(op, Op::Create { acl: None, .. })),
+        Op::SetWatches { lists, .. } => lists
+            .iter()
+            .any(|list| list.as_ref().is_none_or(|l| l.iter().any(Option::is_none))),
         _ => false,
     }
 }
