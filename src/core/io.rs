@@ -152,6 +152,8 @@ pub struct Applied {
     pub missing: Option<Need>,
     /// Whether more could be applied now: the budget ran out.
     pub more: bool,
+    /// The last transaction that was applied: what a store's state is told apart by.
+    pub last: Option<Bytes>,
     /// Zxids after which the tree's digest was not the transaction's.
     pub mismatches: Vec<(Zxid, Box<str>)>,
 }

@@ -20,6 +20,7 @@ use jute::{Decode, Encode, Reader};
 use zk_wire::client::{
     Create2Response, MultiResult, PathResponse, StatResponse, encode_multi_results,
 };
+use zk_wire::stat::StatPersisted;
 use zk_wire::txn::{SubTxn, Txn, TxnBody, TxnDigest, TxnHeader};
 use zk_wire::{Code, OpCode, digest};
 
@@ -243,28 +244,29 @@ impl Node {
     /// nobody changed for longer than they may live, childless both. A child's coming and going
     /// does not count as a change.
     fn reapable(&self, tree: &Tree, wall_ms: i64) -> VecDeque<Box<str>> {
-        let never_used = self.config.container_never_used_ms;
         let candidate = |path: &&str| {
             // A node that is not resident waits for a later check.
             let Ok(Some(node)) = tree.get(path) else {
                 return false;
             };
-            if node.child_count() > 0 {
-                return false;
-            }
-            let stat = node.stat();
-            let age = wall_ms - stat.mtime;
-            match node.owner() {
-                Owner::Container => stat.cversion > 0 || (never_used != 0 && age > never_used),
-                Owner::Ttl(ttl) => age > ttl,
-                Owner::None | Owner::Session(_) => false,
-            }
+            node.child_count() == 0 && self.may_reap(&node.stat(), wall_ms)
         };
         tree.containers()
             .chain(tree.ttls())
             .filter(candidate)
             .map(Into::into)
             .collect()
+    }
+
+    /// Whether a childless node's time has come.
+    fn may_reap(&self, stat: &StatPersisted, wall_ms: i64) -> bool {
+        let never_used = self.config.container_never_used_ms;
+        let age = wall_ms - stat.mtime;
+        match Owner::of(stat.ephemeral_owner, self.config.extended) {
+            Owner::Container => stat.cversion > 0 || (never_used != 0 && age > never_used),
+            Owner::Ttl(ttl) => age > ttl,
+            Owner::None | Owner::Session(_) => false,
+        }
     }
 
     fn one(
@@ -311,6 +313,12 @@ impl Node {
             }
             Work::Expire(session) => self.close(tree, now, *session, None, out),
             Work::Reap(path) => {
+                // Since it was found it may have been written again, or be another node. Java
+                // looks at its children only, and deletes what a client has just made.
+                let found = self.pending.get(tree, path)?;
+                if !found.is_some_and(|node| self.may_reap(&node.stat, now.wall_ms)) {
+                    return Ok(());
+                }
                 let mut prep = prep(
                     &self.config,
                     &mut self.pending,
@@ -522,6 +530,7 @@ impl Node {
                     self.marks.served = ids::Served(zxid);
                     self.pending.applied(zxid, &touched);
                     self.after_session_txn(&payload, origin.as_ref(), post);
+                    applied.last = Some(payload);
                     if let Some((conn, grant)) = connect {
                         post.connected(conn, Some(grant));
                     }

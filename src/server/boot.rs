@@ -17,7 +17,7 @@ use zk_core::watch::Watches;
 use zk_core::{Config, Node, Zxid};
 use zk_disk::directory::{self, Boot, Layout, Lock};
 use zk_disk::files::{Files, OsFiles};
-use zk_disk::log::{Options, Reader, Recovered, Writer};
+use zk_disk::log::{Options, Reader, Recovered, Writer, checksum};
 use zk_disk::purge::Window;
 use zk_disk::rocks::RocksStore;
 use zk_disk::store::Store;
@@ -136,7 +136,7 @@ impl Server {
         if !config.force_sync {
             tracing::warn!("forceSync=no: a power cut may lose what was acknowledged");
         }
-        let (tree, persisted) = recover_tree(
+        let (tree, persisted, record) = recover_tree(
             &core_config,
             &files,
             &layout,
@@ -189,7 +189,7 @@ impl Server {
         let log_queue = Arc::new(LogQueue::default());
         let persist_queue = Arc::new(PersistQueue::default());
         // What the replay changed is the store's to come.
-        persist_queue.take_changes(&mut shared.tree.write());
+        persist_queue.take_changes(&mut shared.tree.write(), Some(record));
         let log = {
             let thread = LogThread {
                 shared: shared.clone(),
@@ -372,7 +372,7 @@ fn report(log: &Recovered, set_aside: Option<&Path>, boot: &Boot) {
     }
 }
 
-/// The tree as of the end of the log, and the zxid of the store.
+/// The tree as of the end of the log, the zxid of the store, and the checksum of the last record.
 fn recover_tree(
     core: &Config,
     files: &Arc<dyn Files>,
@@ -380,7 +380,7 @@ fn recover_tree(
     store: &dyn Store,
     boot: &Boot,
     config: &ServerConfig,
-) -> Result<(Tree, i64), Refusal> {
+) -> Result<(Tree, i64, u32), Refusal> {
     match boot {
         Boot::Fresh => {
             if !config.db_autocreate {
@@ -388,12 +388,12 @@ fn recover_tree(
                     "there is no database and zookeeper.db.autocreate is off",
                 ));
             }
-            Ok((Tree::new(core.extended, core.seed), 0))
+            Ok((Tree::new(core.extended, core.seed), 0, 0))
         }
         Boot::Rebuild { until, .. } => {
             let mut tree = Tree::new(core.extended, core.seed);
-            replay(core, files, layout, store, &mut tree, 1, *until)?;
-            Ok((tree, 0))
+            let record = replay(core, files, layout, store, &mut tree, 1, *until)?;
+            Ok((tree, 0, record))
         }
         Boot::Open {
             meta, replay: tail, ..
@@ -406,10 +406,11 @@ fn recover_tree(
             load(store, &tree, &Need::Node("".into()))?;
             load_quotas(store, &tree)?;
             let mut tree = tree.into_inner();
+            let mut record = meta.record;
             if let Some((from, until)) = tail {
-                replay(core, files, layout, store, &mut tree, *from, *until)?;
+                record = replay(core, files, layout, store, &mut tree, *from, *until)?;
             }
-            Ok((tree, meta.tree.zxid.0))
+            Ok((tree, meta.tree.zxid.0, record))
         }
     }
 }
@@ -431,6 +432,7 @@ fn load_quotas(store: &dyn Store, tree: &RwLock<Tree>) -> Result<(), Refusal> {
     }
 }
 
+/// Replays a part of the log; returns the checksum of its last record.
 fn replay(
     core: &Config,
     files: &Arc<dyn Files>,
@@ -439,10 +441,11 @@ fn replay(
     tree: &mut Tree,
     from: i64,
     until: i64,
-) -> Result<(), Refusal> {
+) -> Result<u32, Refusal> {
     let mut reader = Reader::open(files.clone(), &layout.logs(), from, until)?;
     let start = std::time::Instant::now();
     let mut count = 0_u64;
+    let mut last = 0;
     let held = RwLock::new(std::mem::replace(tree, Tree::new(core.extended, core.seed)));
     while let Some(record) = reader.next_record()? {
         loop {
@@ -471,13 +474,14 @@ fn replay(
             }
         }
         count += 1;
+        last = checksum(record.payload);
     }
     *tree = held.into_inner();
     tracing::info!(
         "replayed {count} transactions in {} ms",
         start.elapsed().as_millis()
     );
-    Ok(())
+    Ok(last)
 }
 
 fn load_all(store: &dyn Store, tree: &RwLock<Tree>) -> Result<(), Refusal> {

@@ -108,7 +108,8 @@ impl CoreLoop {
                 self.node
                     .apply(&mut tree, &mut watches, &mut poster, APPLY_VISITS)
             };
-            self.persist.take_changes(&mut tree);
+            let record = applied.last.as_deref().map(zk_disk::log::checksum);
+            self.persist.take_changes(&mut tree, record);
             applied
         };
         poster.wake();

@@ -33,6 +33,8 @@ struct Waiting {
     bytes: usize,
     /// Bytes of the log since the last batch.
     log_bytes: u64,
+    /// Checksum of the log record that the tree is at.
+    record: u32,
     stop: bool,
 }
 
@@ -64,19 +66,21 @@ impl PersistQueue {
         self.waiting.lock().log_bytes += bytes;
     }
 
-    /// Takes what changed since the last call: one batch, true at the tree's zxid.
-    pub fn take_changes(&self, tree: &mut Tree) {
+    /// Takes what changed since the last call: one batch, true at the tree's zxid. `record` is the
+    /// checksum of the log record of that zxid, if it is another than at the last call.
+    pub fn take_changes(&self, tree: &mut Tree, record: Option<u32>) {
         let mut batch = self.waiting.lock().spare.pop().unwrap_or_default();
         let meta = tree.drain_changes(&mut |change| {
             if let Err(error) = batch.change(&change) {
                 fatal(&error);
             }
         });
+        let mut waiting = self.waiting.lock();
+        waiting.record = record.unwrap_or(waiting.record);
         batch.set_meta(Meta {
             tree: meta,
-            record: 0,
+            record: waiting.record,
         });
-        let mut waiting = self.waiting.lock();
         waiting.bytes += batch.bytes();
         let log_bytes = std::mem::take(&mut waiting.log_bytes);
         waiting.batches.push((batch, log_bytes));
