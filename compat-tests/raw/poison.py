@@ -35,6 +35,7 @@ def test_client_sent_delete_container(zk):
     owner.ok(wire.CREATE, wire.create_body(path, acls=wire.vec([wire.acl(31, "auth", "")])))
     refusal(zk.session(), wire.DELETE_CONTAINER, buf(path))
     owner.ok(wire.EXISTS, wire.watch_body(path))
+    owner.ok(wire.SET_ACL, buf(path) + wire.OPEN_ACL + i32(-1))
     zk.alive()
 
 

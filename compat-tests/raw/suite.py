@@ -26,14 +26,11 @@ MODULES = [framing, handshake, admin_words, requests, watches, lifecycle, poison
 
 
 def delete_tree(conn, path):
-    for name in children(conn, path):
-        delete_tree(conn, f"{path}/{name}")
+    reply = conn.call(wire.GET_CHILDREN, wire.watch_body(path))
+    if reply.err == 0:
+        for name in reply.body.vec(reply.body.text):
+            delete_tree(conn, f"{path}/{name}")
     conn.call(wire.DELETE, wire.version_body(path))
-
-
-def children(conn, path):
-    body = conn.ok(wire.GET_CHILDREN, wire.watch_body(path))
-    return body.vec(body.text)
 
 
 def main():
