@@ -8,7 +8,7 @@
 //! [`End::Closed`], since which of them a client sees after a server closed is a race in TCP itself.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::limits::{CONNECT_TIMEOUT, FOUR_LETTER_TIMEOUT, MAX_REPLY};
@@ -90,6 +90,14 @@ impl Conn {
             }
             self.fill();
         }
+    }
+
+    /// Leaves, and waits until the server has noticed: it closes its side after it has forgotten the
+    /// connection. What still comes is thrown away.
+    pub fn hang_up(mut self, wait: Duration) {
+        // Fails only when the server has closed already.
+        let _ = self.stream.shutdown(Shutdown::Write);
+        while self.frame(wait).is_ok() {}
     }
 
     fn buffered(&mut self) -> Result<Option<Vec<u8>>, End> {

@@ -34,6 +34,10 @@ pub enum Rule {
     /// A connection's identities are a hash set in Java: whoAmI and what the `auth` scheme expands to
     /// come in its order. Still checked: the same entries; entries of other schemes keep their place.
     IdentityOrder,
+    /// Characters above U+FFFF in an ACL's id: Java shows them until it reads its own log or
+    /// proposal, which cannot hold them, and then as two U+FFFD; zabkeeper shows those at once (see
+    /// docs/differences.md). Still checked: everything else of the id.
+    AstralIds,
     /// Java deletes a closed session's ephemerals in a hash set's order, so events of that one
     /// zxid come in any order. Still checked: the same events.
     CloseOrder,
@@ -326,7 +330,11 @@ impl Lens {
         for (perms, scheme, id) in entries {
             out.extend_from_slice(&perms.to_be_bytes());
             put_bytes(out, scheme);
-            put_bytes(out, id);
+            let replaced = id.and_then(without_astral);
+            if replaced.is_some() {
+                self.apply(Rule::AstralIds);
+            }
+            put_bytes(out, replaced.as_deref().or(id));
         }
         *input = probe;
         Some(())
@@ -382,6 +390,21 @@ impl Lens {
 /// Whether a reply to this op may come out of order (see [`Rule::AuthReplyOrder`]).
 pub fn overtakes(op: i32) -> bool {
     matches!(op, code::AUTH | code::SASL)
+}
+
+/// The text with each pair of encoded surrogates as two U+FFFD; `None` when there is no pair.
+fn without_astral(text: &[u8]) -> Option<Vec<u8>> {
+    const REPLACED: &[u8] = "\u{fffd}\u{fffd}".as_bytes();
+    let pair = |w: &[u8]| {
+        w[0] == 0xed && (0xa0..0xb0).contains(&w[1]) && w[3] == 0xed && (0xb0..0xc0).contains(&w[4])
+    };
+    let mut out = text.to_vec();
+    for at in 0..text.len().saturating_sub(5) {
+        if pair(&text[at..at + 6]) {
+            out[at..at + 6].copy_from_slice(REPLACED);
+        }
+    }
+    (out != text).then_some(out)
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
@@ -472,6 +495,17 @@ mod tests {
         let canonical = lens.reply(&request, &a);
         assert_eq!(canonical, lens.reply(&request, &list(&["y", "x"]).1));
         assert_ne!(canonical, lens.reply(&request, &list(&["y", "z"]).1));
+    }
+
+    #[test]
+    fn astral_characters_in_ids() {
+        let seen = b"\xed\xa0\xbd\xed\xb8\x80:x";
+        assert_eq!(
+            without_astral(seen).as_deref(),
+            Some("\u{fffd}\u{fffd}:x".as_bytes())
+        );
+        assert_eq!(without_astral("\u{fffd}\u{fffd}:x".as_bytes()), None);
+        assert_eq!(without_astral(b"x"), None);
     }
 
     #[test]

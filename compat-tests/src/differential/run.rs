@@ -292,9 +292,13 @@ impl Runner {
         .map_err(|d| self.mismatch(slot, d))
     }
 
+    /// Leaves on both sides. Waits until the servers have noticed: Java would otherwise, when it
+    /// finds the old socket closed, forget a newer connection of the same session.
     fn disconnect(&mut self, slot: usize) {
         for side in &mut self.sides {
-            side.slots[slot].conn = None;
+            if let Some(conn) = side.slots[slot].conn.take() {
+                conn.hang_up(REPLY_TIMEOUT);
+            }
         }
     }
 
@@ -439,6 +443,9 @@ impl Runner {
             self.coverage.count("connect: attached");
         } else {
             self.sides[0].lens.note(Rule::OldConnectionOnWrongPassword);
+            old.into_iter()
+                .flatten()
+                .for_each(|conn| conn.hang_up(REPLY_TIMEOUT));
             self.disconnect(slot);
             self.coverage.count("connect: attach refused");
         }

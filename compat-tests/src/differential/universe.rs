@@ -258,7 +258,7 @@ impl Universe {
             9 => (text("auth"), text("")),
             10 => (text("super"), text("x")),
             11 => (text("sasl"), text("x")),
-            12 => (text("digest"), text("\u{1f600}:x")),
+            12 => (text("digest"), text("\u{fffd}:x")),
             _ => (text(""), None),
         }
     }

@@ -136,6 +136,7 @@ impl Client {
     /// over a new one.
     pub fn reattach(mut self) -> Result<(History, Self), String> {
         self.ask(Call::Read(Read::Ping))?;
+        self.conn.hang_up(REPLY_TIMEOUT);
         let next = Self::connect(self.addr, self.history.session, Some(self.passwd))?;
         Ok((self.history, next))
     }
