@@ -22,7 +22,7 @@ export ROCKSDB_STATIC := 1
 SCRIPTS := compat-tests/scripts
 STAGE := $(SCRIPTS)/stage.sh
 
-.PHONY: help run test check soak sim bench compare setup setup-run rocksdb build advisories fmt
+.PHONY: help run test check soak sim compare setup setup-run rocksdb build advisories fmt
 
 help:
 	@echo 'make run      build, then serve on 127.0.0.1:2181 (data in ./zabkeeper-data)'
@@ -74,4 +74,4 @@ compare: setup build
 	benches/compare --zabkeeper $(BINARY)
 
 advisories:
-	cargo deny check advisories
+	@$(SCRIPTS)/deny.sh advisories

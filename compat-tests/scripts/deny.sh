@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Licences, bans and sources of every dependency, by cargo-deny, which is built once if missing.
+# With arguments: these checks instead (`deny.sh advisories` needs the network).
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 cd "$COMPAT_DIR/.."
@@ -11,4 +12,4 @@ if [ -z "$deny" ]; then
     [ -x "$deny" ] || CARGO_TARGET_DIR="$ZABKEEPER_CACHE/target-tools" \
         cargo install -q cargo-deny --version "$version" --locked --root "$bin"
 fi
-exec "$deny" --offline check licenses bans sources
+exec "$deny" check "${@:-licenses}" $([ $# -gt 0 ] || echo bans sources)
