@@ -195,9 +195,7 @@ impl Conn {
         match self.stage {
             Stage::New => true,
             Stage::Open(_) => {
-                !self.refused
-                    && self.slots.len() < CONN_SLOTS
-                    && self.out.len() < CONN_OUT_BYTES
+                !self.refused && self.slots.len() < CONN_SLOTS && self.out.len() < CONN_OUT_BYTES
             }
             Stage::Connecting | Stage::Closing => false,
         }

@@ -1,0 +1,145 @@
+//! Sessions as the rule has them: one dies after more than its timeout since it was last heard of,
+//! at a multiple of the tick, and then for good.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::{Verdict, ensure};
+
+#[derive(Debug)]
+struct Session {
+    /// As agreed last.
+    timeout: i32,
+    heard_ms: i64,
+    expiry_ms: i64,
+    /// By what the connections took, whether or not the core was told.
+    taken_expiry_ms: i64,
+    closing: bool,
+}
+
+/// The sessions of one life of the server.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    tick_ms: i64,
+    all: BTreeMap<i64, Session>,
+    /// Due, and not yet proposed to be closed.
+    due: BTreeSet<i64>,
+    /// Re-attachments that the core has not come to: session and timeout.
+    reattaching: VecDeque<(i64, i32)>,
+}
+
+impl Sessions {
+    pub fn new(tick_ms: i64) -> Sessions {
+        Sessions {
+            tick_ms,
+            all: BTreeMap::new(),
+            due: BTreeSet::new(),
+            reattaching: VecDeque::new(),
+        }
+    }
+
+    fn expiry(&self, heard_ms: i64, timeout: i32) -> i64 {
+        ((heard_ms + i64::from(timeout)).div_euclid(self.tick_ms) + 1) * self.tick_ms
+    }
+
+    /// A session begins, or is found at a start.
+    pub fn track(&mut self, session: i64, timeout: i32, now_ms: i64) {
+        let expiry_ms = self.expiry(now_ms, timeout);
+        self.all.insert(
+            session,
+            Session {
+                timeout,
+                heard_ms: now_ms,
+                expiry_ms,
+                taken_expiry_ms: i64::MIN,
+                closing: false,
+            },
+        );
+    }
+
+    /// Its client was heard of.
+    pub fn touch(&mut self, session: i64, timeout: i32, at_ms: i64) {
+        let expiry_ms = self.expiry(at_ms, timeout);
+        if let Some(session) = self.all.get_mut(&session)
+            && !session.closing
+            && at_ms >= session.heard_ms
+        {
+            session.heard_ms = at_ms;
+            session.expiry_ms = expiry_ms;
+        }
+    }
+
+    /// A connection has taken a frame of its client. Of two connections the lesser timeout is
+    /// sure to hold.
+    pub fn heard(&mut self, session: i64, timeout: i32, now_ms: i64) {
+        let Some(known) = self.all.get(&session) else {
+            return;
+        };
+        let expiry_ms = self.expiry(now_ms, timeout.min(known.timeout));
+        if let Some(session) = self.all.get_mut(&session) {
+            session.taken_expiry_ms = expiry_ms;
+        }
+    }
+
+    pub fn queue_reattach(&mut self, session: i64, timeout: i32) {
+        self.reattaching.push_back((session, timeout));
+    }
+
+    /// The core has come to the oldest re-attachment.
+    pub fn reattached(&mut self, now_ms: i64) {
+        if let Some((session, timeout)) = self.reattaching.pop_front() {
+            self.touch(session, timeout, now_ms);
+            if let Some(session) = self.all.get_mut(&session) {
+                session.timeout = timeout;
+                session.taken_expiry_ms = i64::MIN;
+            }
+        }
+    }
+
+    pub fn is_live(&self, session: i64) -> bool {
+        self.all
+            .get(&session)
+            .is_some_and(|session| !session.closing)
+    }
+
+    /// Time has come to this.
+    pub fn tick(&mut self, now_ms: i64) -> Verdict {
+        for (id, session) in &mut self.all {
+            if !session.closing && session.expiry_ms <= now_ms {
+                ensure!(
+                    session.taken_expiry_ms <= now_ms,
+                    "session {id:#x} is due at {now_ms} though its client was heard of: {session:?}"
+                );
+                session.closing = true;
+                self.due.insert(*id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Its client closes it.
+    pub fn closing(&mut self, session: i64) {
+        if let Some(session) = self.all.get_mut(&session) {
+            session.closing = true;
+        }
+    }
+
+    /// The server closes it.
+    pub fn closed_by_server(&mut self, session: i64) -> Verdict {
+        ensure!(
+            self.due.remove(&session),
+            "session {session:#x} is closed by the server and was not due: {:?}",
+            self.all.get(&session)
+        );
+        Ok(())
+    }
+
+    /// Whatever was due has been proposed.
+    pub fn all_closed(&self) -> Verdict {
+        ensure!(
+            self.due.is_empty(),
+            "sessions {:?} are due and not being closed",
+            self.due
+        );
+        Ok(())
+    }
+}

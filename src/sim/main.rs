@@ -1,0 +1,162 @@
+//! Runs the simulator over many seeds: `sim --seeds 0..2000 [--threads 2]`, or one of them with its
+//! whole trace: `SEED=7 sim`, `sim --seed 7`. `--twice` runs each twice and compares the traces.
+
+use std::ops::Range;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use zk_sim::coverage::Coverage;
+use zk_sim::run::{Run, run_seed};
+
+struct Options {
+    seeds: Range<u64>,
+    threads: usize,
+    twice: bool,
+    trace: bool,
+    max_failures: usize,
+}
+
+const USAGE: &str = "usage: sim [--seeds A..B] [--seed N] [--threads N] [--twice] [--failures N]";
+
+fn options() -> Result<Options, String> {
+    let mut options = Options {
+        seeds: 0..200,
+        threads: 1,
+        twice: false,
+        trace: false,
+        max_failures: 3,
+    };
+    let one = |text: &str| -> Result<Range<u64>, String> {
+        let seed: u64 = text.parse().map_err(|_| format!("{text:?} is no seed"))?;
+        Ok(seed..seed + 1)
+    };
+    if let Ok(seed) = std::env::var("SEED") {
+        options.seeds = one(&seed)?;
+        options.trace = true;
+    }
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
+        match arg.as_str() {
+            "--seeds" => {
+                let text = value()?;
+                let bad = || format!("{text:?} is no range of seeds");
+                let (from, to) = text.split_once("..").ok_or_else(bad)?;
+                let from = from.parse().map_err(|_| bad())?;
+                let to = to.parse().map_err(|_| bad())?;
+                options.seeds = from..to;
+            }
+            "--seed" => {
+                options.seeds = one(&value()?)?;
+                options.trace = true;
+            }
+            "--threads" => {
+                options.threads = value()?.parse().map_err(|_| USAGE.to_owned())?;
+            }
+            "--failures" => {
+                options.max_failures = value()?.parse().map_err(|_| USAGE.to_owned())?;
+            }
+            "--twice" => options.twice = true,
+            _ => return Err(USAGE.into()),
+        }
+    }
+    Ok(options)
+}
+
+#[derive(Default)]
+struct Totals {
+    coverage: Coverage,
+    failures: Vec<Run>,
+    failed: u64,
+    passed: u64,
+    lines: u64,
+    transactions: i64,
+}
+
+fn work(options: &Options, next: &AtomicU64, totals: &Mutex<Totals>) {
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= options.seeds.end {
+            return;
+        }
+        let keep = if options.trace { usize::MAX } else { 0 };
+        let mut run = run_seed(seed, keep);
+        if options.twice && run.failure.is_none() {
+            let again = run_seed(seed, 0);
+            if (again.hash, again.lines) != (run.hash, run.lines) {
+                run.failure = Some("a second run has another trace".into());
+            }
+        }
+        if run.failure.is_some() && !options.trace {
+            // Once more, to have the trace.
+            let failure = run.failure.take();
+            run = run_seed(seed, zk_sim::limits::TAIL);
+            run.failure = run.failure.or(failure);
+        }
+        let mut totals = totals
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        totals.coverage.add_run(&run.coverage);
+        totals.lines += run.lines;
+        totals.transactions += run.transactions;
+        if options.trace {
+            for line in &run.tail {
+                println!("{line}");
+            }
+        }
+        if run.failure.is_none() {
+            totals.passed += 1;
+            continue;
+        }
+        totals.failed += 1;
+        if totals.failures.len() < options.max_failures {
+            totals.failures.push(run);
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(options) => options,
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::from(2);
+        }
+    };
+    // A failure is reported with its trace; the panic's own lines would only stand between.
+    std::panic::set_hook(Box::new(|_| {}));
+    let start = Instant::now();
+    let next = AtomicU64::new(options.seeds.start);
+    let totals = Mutex::new(Totals::default());
+    std::thread::scope(|scope| {
+        for _ in 0..options.threads.max(1) {
+            scope.spawn(|| work(&options, &next, &totals));
+        }
+    });
+    let totals = totals
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    for run in &totals.failures {
+        println!("{}", run.report());
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!("{}", totals.coverage);
+    let missing = totals.coverage.missing();
+    if !missing.is_empty() {
+        println!("never met: {}", missing.join(", "));
+    }
+    println!(
+        "{} transactions, {} lines of trace, {seconds:.1} s, {:.0} seeds/s",
+        totals.transactions,
+        totals.lines,
+        (totals.passed + totals.failed) as f64 / seconds
+    );
+    println!("{} passed, {} failed", totals.passed, totals.failed);
+    if totals.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

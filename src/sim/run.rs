@@ -1,0 +1,74 @@
+//! One seed, from beginning to end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::coverage::Coverage;
+use crate::limits::TAIL;
+use crate::plan::Plan;
+use crate::world::World;
+
+/// What became of a run.
+#[derive(Debug)]
+pub struct Run {
+    /// The seed.
+    pub seed: u64,
+    /// What was wrong, if anything was.
+    pub failure: Option<String>,
+    /// Hash of the whole trace.
+    pub hash: u64,
+    /// Lines of the trace.
+    pub lines: u64,
+    /// Transactions.
+    pub transactions: i64,
+    /// What was met.
+    pub coverage: Coverage,
+    /// The end of the trace, when it was kept.
+    pub tail: Vec<String>,
+}
+
+/// Lives through a plan. A panic of the server is a failure like any other.
+pub fn run(plan: Plan, keep: usize) -> Run {
+    let seed = plan.seed;
+    let mut world = World::new(plan, keep);
+    let lived = catch_unwind(AssertUnwindSafe(|| world.live()));
+    let failure = match lived {
+        Ok(Ok(())) => None,
+        Ok(Err(what)) => Some(what),
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            Some(format!("panic: {}", text.unwrap_or_default()))
+        }
+    };
+    Run {
+        seed,
+        failure,
+        hash: world.trace.hash(),
+        lines: world.trace.count(),
+        transactions: world.judge.issued(),
+        coverage: world.judge.coverage.clone(),
+        tail: world.trace.take(),
+    }
+}
+
+/// Lives through a seed's plan.
+pub fn run_seed(seed: u64, keep: usize) -> Run {
+    run(Plan::new(seed), keep)
+}
+
+impl Run {
+    /// What was wrong, with the end of the trace and how to see it again.
+    pub fn report(&self) -> String {
+        let what = self.failure.as_deref().unwrap_or("nothing is wrong");
+        let skip = self.tail.len().saturating_sub(TAIL);
+        format!(
+            "seed {}: {what}\nthe last of {} lines of the trace:\n  {}\nto see it again: SEED={} cargo run --release -p zk-sim --bin sim\n",
+            self.seed,
+            self.lines,
+            self.tail[skip..].join("\n  "),
+            self.seed
+        )
+    }
+}
