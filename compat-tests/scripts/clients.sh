@@ -54,6 +54,7 @@ lane_one() {
     suite zkcli zkcli_pair
 }
 lane_two() {
+    suite limits "$here/limits.sh" "$kind"
     suite raw on_server "$here/raw.sh" ${poison[@]+"${poison[@]}"}
     suite java-client on_server "$here/java-client.sh"
     suite curator on_server "$here/curator.sh"

@@ -5,7 +5,7 @@
 #   with-server.sh java            COMMAND [ARG...]   Apache ZooKeeper 3.9.5
 #   with-server.sh /path/zabkeeper COMMAND [ARG...]   our server
 #
-# The server gets scripts/suite-server-args, and the words of $SERVER_ARGS. Its log and data are in a
+# The server gets scripts/suite-server-args, then the lines of $SERVER_ARGS. Its log and data are in a
 # temporary folder, which is kept (and named) when the command fails.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -16,8 +16,7 @@ shift
 dir="$(mktemp -d "${TMPDIR:-/tmp}/zabkeeper-suite.XXXXXX")"
 port="$(free_port)"
 mapfile -t args < <(grep -v '^#' "$COMPAT_DIR/scripts/suite-server-args")
-read -r -a extra <<<"${SERVER_ARGS:-}"
-args+=(${extra[@]+"${extra[@]}"})
+while read -r line; do [ -z "$line" ] || args+=("$line"); done <<<"${SERVER_ARGS:-}"
 
 if [ "$kind" = java ]; then
     "$COMPAT_DIR/scripts/java-setup.sh"
