@@ -132,6 +132,8 @@ impl Settings {
             format!("forceSync={}", if self.force_sync { "yes" } else { "no" }),
             // No snapshot during a run: it would only cost time.
             "snapCount=100000000".into(),
+            // KiB: the log grows in small steps, so that a kept copy of it is small.
+            "preAllocSize=1024".into(),
             format!("reconfigEnabled={}", self.reconfig),
         ]
     }
@@ -275,6 +277,20 @@ impl Server {
     /// The folder with the server's data and log; gone when the value is dropped.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Copies the data folder's files (logs, snapshots) into `to`, which is made.
+    pub fn copy_data(&self, to: &Path) -> Result<(), String> {
+        let from = self.dir.path().join("data/version-2");
+        let failed = |e: std::io::Error| format!("{} to {}: {e}", from.display(), to.display());
+        fs::create_dir_all(to).map_err(failed)?;
+        for entry in fs::read_dir(&from).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_type().map_err(failed)?.is_file() {
+                fs::copy(entry.path(), to.join(entry.file_name())).map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 
     /// The last lines of the server's own log.

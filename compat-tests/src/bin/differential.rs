@@ -83,6 +83,9 @@ struct Args {
     /// Where scripts of differences are written.
     #[arg(long, default_value = ".")]
     scripts: PathBuf,
+    /// Keep copies of the transaction logs that both servers wrote.
+    #[arg(long, value_name = "DIR")]
+    keep_data: Option<PathBuf>,
     /// Fail when an operation, an error code or an event was never met.
     #[arg(long)]
     require_coverage: bool,
@@ -285,6 +288,9 @@ fn one_seed(args: &Args, servers: &Servers, seed: u64, totals: &mut Totals) -> R
             let mut pair = Pair::start(launches, &settings)?;
             let addrs = pair.ready()?;
             let mut report = generated(addrs, &plan)?;
+            if let Some(dir) = &args.keep_data {
+                pair.keep_data(dir, seed)?;
+            }
             if let Some(mismatch) = &mut report.mismatch {
                 mismatch.difference.text += &pair.dead();
                 pair.keep_logs(&args.scripts, &format!("differential-{seed}"))?;

@@ -387,4 +387,119 @@ mod tests {
         assert!(delete("/zookeeper/quota/zookeeper_limits").is_poison());
         assert!(!delete("/zookeeper/quota/q/zookeeper_limits").is_poison());
     }
+
+    /// Two hands wrote the layouts, here and in zk-wire: they must agree.
+    #[test]
+    fn the_codec_reads_the_same_layouts() {
+        use jute::{Decode, Encode, Reader};
+        use zk_wire::client;
+
+        fn same<'a, T: Decode<'a> + Encode>(body: &'a [u8]) {
+            let mut reader = Reader::new(body);
+            let value = T::decode(&mut reader).expect("decodes");
+            assert_eq!(reader.remaining(), 0);
+            assert_eq!(value.to_vec(), body);
+        }
+        let path = || text("/a");
+        let acl = || {
+            Some(vec![Acl {
+                perms: 31,
+                scheme: text("world"),
+                id: text("anyone"),
+            }])
+        };
+        let create = Op::Create {
+            op: code::CREATE,
+            path: path(),
+            data: None,
+            acl: acl(),
+            flags: 2,
+        };
+        let delete = Op::Versioned {
+            op: code::DELETE,
+            path: path(),
+            version: 3,
+        };
+        let multi = Op::Multi {
+            op: code::MULTI,
+            ops: vec![create.clone(), delete.clone()],
+        };
+        let lists = |n| vec![Some(vec![path(), None]); n];
+        same::<client::CreateRequest<'_>>(&create.body());
+        same::<client::DeleteRequest<'_>>(&delete.body());
+        same::<client::CreateTtlRequest<'_>>(
+            &Op::CreateTtl {
+                path: path(),
+                data: text(""),
+                acl: None,
+                flags: 5,
+                ttl: 9,
+            }
+            .body(),
+        );
+        same::<client::PathWatchRequest<'_>>(
+            &Op::Watching {
+                op: code::EXISTS,
+                path: path(),
+                watch: true,
+            }
+            .body(),
+        );
+        same::<client::SetDataRequest<'_>>(
+            &Op::SetData {
+                path: path(),
+                data: text("d"),
+                version: -1,
+            }
+            .body(),
+        );
+        same::<client::SetAclRequest<'_>>(
+            &Op::SetAcl {
+                path: path(),
+                acl: acl(),
+                version: 1,
+            }
+            .body(),
+        );
+        same::<client::ReconfigRequest<'_>>(
+            &Op::Reconfig {
+                joining: None,
+                leaving: path(),
+                members: None,
+                config: -1,
+            }
+            .body(),
+        );
+        same::<client::WatchesRequest<'_>>(
+            &Op::PathKind {
+                op: code::CHECK_WATCHES,
+                path: path(),
+                kind: 3,
+            }
+            .body(),
+        );
+        same::<client::AuthPacket<'_>>(
+            &Op::Auth {
+                kind: 0,
+                scheme: text("digest"),
+                auth: text("a:b"),
+            }
+            .body(),
+        );
+        let watches = |op, n| Op::SetWatches {
+            op,
+            zxid: 7,
+            lists: lists(n),
+        };
+        same::<client::SetWatches<'_>>(&watches(code::SET_WATCHES, 3).body());
+        same::<client::SetWatches2<'_>>(&watches(code::SET_WATCHES2, 5).body());
+        let body = multi.body();
+        let mut reader = Reader::new(&body);
+        let ops = client::decode_multi(&mut reader).expect("decodes");
+        assert!(matches!(
+            ops.as_slice(),
+            [client::MultiOp::Create(..), client::MultiOp::Delete(..)]
+        ));
+        assert_eq!(reader.remaining(), 0);
+    }
 }
