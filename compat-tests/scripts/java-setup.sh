@@ -42,7 +42,7 @@ setup() {
     classes="$JAVA_CACHE/classes-$sum"
     rm -rf "$classes" && mkdir -p "$classes"
     find "$COMPAT_DIR/java/src/main/java" -name '*.java' -print0 |
-        timeout 300 xargs -0 javac --release 11 -nowarn -proc:none \
+        timeout 300 xargs -0 javac --release 11 -nowarn -XDsuppressNotes -proc:none \
             -encoding UTF-8 -cp "$(cat "$JAVA_CACHE/jars")" -d "$classes"
     cp -r "$COMPAT_DIR/java/src/main/resources/." "$classes/"
     printf '%s:%s\n' "$classes" "$(cat "$JAVA_CACHE/jars")" >"$JAVA_CACHE/classpath.new"
