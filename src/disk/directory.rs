@@ -318,28 +318,41 @@ fn without_store(facts: &Facts<'_>, range: Option<(i64, i64)>) -> Result<Boot> {
 }
 
 /// Makes a folder and the missing ones above it, durably.
+///
+/// That a folder is there does not make it durable: the start that made it may have ended before
+/// it synced the one above. So the folder and the one that holds it (a configured one) are made
+/// durable by every start.
 fn create_dir(files: &dyn Files, dir: &Path) -> Result<()> {
-    let mut missing = Vec::new();
-    for path in dir.ancestors().filter(|p| !p.as_os_str().is_empty()) {
-        if files
-            .exists(path)
-            .map_err(|e| Error::io("look for", path, e))?
-        {
+    let mut made = Vec::new();
+    let mut there = false;
+    for (level, path) in dir
+        .ancestors()
+        .filter(|p| p.file_name().is_some())
+        .enumerate()
+    {
+        there = there
+            || files
+                .exists(path)
+                .map_err(|e| Error::io("look for", path, e))?;
+        if there && level > 1 {
             break;
         }
-        missing.push(path);
+        made.push((path, there));
     }
     files
         .create_dir(dir)
         .map_err(|e| Error::io("create", dir, e))?;
-    for path in missing.into_iter().rev() {
+    for (path, there) in made.into_iter().rev() {
         let above = match path.parent() {
             Some(above) if !above.as_os_str().is_empty() => above,
             Some(_) | None => Path::new("."),
         };
-        files
-            .sync_dir(above)
-            .map_err(|e| Error::io("fsync", above, e))?;
+        match files.sync_dir(above) {
+            Ok(()) => {}
+            // An operator made it where this server may not look.
+            Err(e) if there && e.kind() == std::io::ErrorKind::PermissionDenied => {}
+            Err(e) => return Err(Error::io("fsync", above, e)),
+        }
     }
     Ok(())
 }
@@ -529,6 +542,14 @@ pub fn open<S: Store>(
     })?;
     create_dir(files, &logs)?;
     create_dir(files, &layout.snapshots())?;
+    if store.is_some() {
+        // The start that made the format file may have ended before it was durable.
+        create_dir(files, &layout.store())?;
+        let folder = layout.store();
+        files
+            .sync_dir(&folder)
+            .map_err(|e| Error::io("fsync", &folder, e))?;
+    }
     log::repair(files, &logs, &log)?;
     let mut aside = None;
     if let Boot::Rebuild {
