@@ -76,8 +76,9 @@ pub struct Recovered {
     pub last_zxid: Option<i64>,
     /// The unfinished write that [`repair`] cuts off.
     pub torn: Option<Torn>,
-    /// A last file without a record, which [`repair`] removes; Java does so with one of no bytes.
-    pub empty: Option<PathBuf>,
+    /// Files without a record at the end of the log, which [`repair`] removes; Java does so with
+    /// one of no bytes.
+    pub empty: Vec<PathBuf>,
     /// Equal zxids that stand twice, the second of which the reader drops (a Java leader that
     /// failed to encode a create logs an error under the zxid before).
     pub duplicates: u64,
@@ -111,7 +112,7 @@ pub fn scan(files: &dyn Files, dir: &Path, options: ScanOptions) -> Result<Recov
         }
         let mut cursor = Cursor::open(files, path)?;
         if cursor.size() == 0 && next.is_none() {
-            out.empty = Some(path.clone());
+            out.empty.push(path.clone());
             break;
         }
         let mut segment = Segment {
@@ -133,7 +134,10 @@ pub fn scan(files: &dyn Files, dir: &Path, options: ScanOptions) -> Result<Recov
             out.first_zxid.get_or_insert(segment.first);
             out.last_zxid = Some(segment.last);
             out.segments.push(segment);
+            out.empty.clear();
         } else {
+            // Whatever becomes of it, its name must be free for the next first record.
+            out.empty.push(path.clone());
             chain.get_or_insert(first.saturating_sub(1));
         }
     }
@@ -257,10 +261,6 @@ fn judge_tail(
     why: Why,
     out: &mut Recovered,
 ) -> Result<()> {
-    if segment.records == 0 {
-        // Whatever becomes of it, the name must be free for the next first record.
-        out.empty = Some(segment.path.clone());
-    }
     if why == Why::End {
         return Ok(());
     }
@@ -452,11 +452,6 @@ fn lost_sector(cursor: &Cursor, offset: u64) -> Result<bool> {
 /// # Errors
 /// [`Error::Io`].
 pub fn repair(files: &dyn Files, dir: &Path, recovered: &Recovered) -> Result<()> {
-    if let Some(path) = &recovered.empty {
-        files
-            .remove(path)
-            .map_err(|e| Error::io("remove", path, e))?;
-    }
     let mark = recovered.mark;
     for (i, segment) in recovered.segments.iter().enumerate() {
         let last = i + 1 == recovered.segments.len();
@@ -464,19 +459,27 @@ pub fn repair(files: &dyn Files, dir: &Path, recovered: &Recovered) -> Result<()
         if !last && mark.is_none_or(|m| m.synced) {
             continue;
         }
-        let torn = recovered
-            .torn
-            .as_ref()
-            .is_some_and(|t| t.file == segment.path);
+        // When the last file goes, what an earlier run left behind the records before it would
+        // be at the end of the log: that the file was begun is what proves it to be nothing.
+        let cut = !recovered.empty.is_empty()
+            || recovered
+                .torn
+                .as_ref()
+                .is_some_and(|t| t.file == segment.path);
         let unsynced_from = match mark {
             Some(mark) if mark.synced && mark.segment == segment.first => mark.end,
             Some(mark) if mark.synced && mark.segment < segment.first => 0,
             // Another's log, or one without fsync: what it holds may be much.
             Some(_) | None => segment.end,
         };
-        settle(files, segment, torn, unsynced_from)?;
+        settle(files, segment, last && cut, unsynced_from)?;
     }
-    if !recovered.segments.is_empty() || recovered.empty.is_some() {
+    for path in recovered.empty.iter().rev() {
+        files
+            .remove(path)
+            .map_err(|e| Error::io("remove", path, e))?;
+    }
+    if !recovered.segments.is_empty() || !recovered.empty.is_empty() {
         files
             .sync_dir(dir)
             .map_err(|e| Error::io("fsync", dir, e))?;
@@ -484,10 +487,10 @@ pub fn repair(files: &dyn Files, dir: &Path, recovered: &Recovered) -> Result<()
     Ok(())
 }
 
-fn settle(files: &dyn Files, segment: &Segment, torn: bool, unsynced_from: u64) -> Result<()> {
+fn settle(files: &dyn Files, segment: &Segment, cut: bool, unsynced_from: u64) -> Result<()> {
     let path = &segment.path;
     let mut handle = files.open(path).map_err(|e| Error::io("open", path, e))?;
-    if torn {
+    if cut {
         handle
             .set_size(segment.end)
             .map_err(|e| Error::io("cut", path, e))?;
@@ -506,6 +509,15 @@ fn settle(files: &dyn Files, segment: &Segment, torn: bool, unsynced_from: u64) 
             .write_at(&piece[..n], at)
             .map_err(|e| Error::io("write", path, e))?;
         at += n as u64;
+    }
+    if unsynced_from < segment.end {
+        // After a failed sync the size is as little durable as the bytes, and a size that does not
+        // change is not written again. The padding goes with it.
+        for size in [segment.end + 1, segment.end] {
+            handle
+                .set_size(size)
+                .map_err(|e| Error::io("resize", path, e))?;
+        }
     }
     handle.sync_data().map_err(|e| Error::io("fsync", path, e))
 }

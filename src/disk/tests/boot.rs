@@ -315,6 +315,43 @@ fn every_kill_point_of_a_fresh_start_leads_to_a_fresh_start() {
 }
 
 #[test]
+fn what_a_killed_start_made_is_made_durable_by_the_next() {
+    let mut machine = Machine::new();
+    machine.open().unwrap();
+    let calls = machine.disk.calls();
+    for call in 0..calls {
+        for seed in 0..20 {
+            let mut dice = common::Dice(seed);
+            let mut machine = Machine::new();
+            machine.disk.stop_at(call);
+            assert!(machine.open().is_err());
+            machine.disk.kill();
+            let opened = machine.open().unwrap();
+            let files: Arc<dyn Files> = machine.disk.clone();
+            let options = zk_disk::log::Options {
+                prealloc: 0,
+                ..Default::default()
+            };
+            let logs = layout().logs();
+            let mut writer =
+                zk_disk::log::Writer::open(files, &logs, options, &opened.log, 0).unwrap();
+            writer.append(1, &payload(1, 9, 0)).unwrap();
+            assert_eq!(writer.sync().unwrap(), 1);
+            machine.disk.crash(&mut || dice.roll());
+            let opened = machine.open().unwrap();
+            assert_eq!(
+                opened.boot,
+                Boot::Rebuild {
+                    until: 1,
+                    damaged: None
+                },
+                "call {call} seed {seed}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_newer_format_is_refused_before_the_store_is_touched() {
     let mut machine = Machine::new();
     machine.open().unwrap();

@@ -52,7 +52,7 @@ fn recover(world: &mut World) -> Result<Recovered, String> {
     world.acknowledged = last;
     repair(files, &dir(), &found).map_err(|e| e.to_string())?;
     let again = scan(files, &dir(), ScanOptions::default()).map_err(|e| e.to_string())?;
-    if again.torn.is_some() || again.empty.is_some() || again.segments != found.segments {
+    if again.torn.is_some() || !again.empty.is_empty() || again.segments != found.segments {
         return Err(format!("repair did not settle: {found:?} then {again:?}"));
     }
     Ok(again)

@@ -121,7 +121,7 @@ fn every_truncation_of_the_tail_is_cut_off() {
         }
         repair(&*disk, &dir(), &found).unwrap();
         let settled = look(&disk).unwrap();
-        assert!(settled.torn.is_none() && settled.empty.is_none());
+        assert!(settled.torn.is_none() && settled.empty.is_empty());
         assert_eq!(settled.last_zxid, found.last_zxid);
         assert_eq!(
             disk.bytes(&path).is_some(),
@@ -338,11 +338,27 @@ fn what_java_leaves_of_a_torn_tail_is_no_damage() {
 }
 
 #[test]
+fn a_torn_tail_before_an_empty_last_file_goes_with_it() {
+    // Java began log.3 over the torn record and was stopped before it held one.
+    let disk = foreign(&[(1, &[1, 2, 3, 4])]);
+    disk.tamper(&dir().join("log.1"), |bytes| bytes[16 + 2 * 85 + 20] ^= 1);
+    disk.tamper(&dir().join("log.3"), |_| ());
+    let found = look(&disk).unwrap();
+    assert_eq!(found.last_zxid, Some(2));
+    repair(&*disk, &dir(), &found).unwrap();
+    let again = look(&disk).unwrap();
+    assert_eq!(
+        (again.last_zxid, again.torn, again.empty.len()),
+        (Some(2), None, 0)
+    );
+}
+
+#[test]
 fn an_empty_last_file_goes_and_an_empty_earlier_one_stops_the_start() {
     let disk = foreign(&[(1, &[1, 2])]);
     disk.tamper(&dir().join("log.3"), |_| ());
     let found = look(&disk).unwrap();
-    assert_eq!(found.empty, Some(dir().join("log.3")));
+    assert_eq!(found.empty, [dir().join("log.3")]);
     repair(&*disk, &dir(), &found).unwrap();
     assert_eq!(disk.bytes(&dir().join("log.3")), None);
     disk.tamper(&dir().join("log.2"), |_| ());
