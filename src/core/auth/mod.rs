@@ -169,7 +169,7 @@ impl Providers {
     pub fn fixup(&self, acl: &jute::List<Acl<'_>>, ids: &[Identity]) -> Result<List, Code> {
         let mut unique: Vec<&Acl<'_>> = Vec::new();
         for entry in acl.iter().flatten() {
-            if !unique.contains(&entry) {
+            if !contains(&unique, entry)? {
                 unique.push(entry);
             }
         }
@@ -215,6 +215,25 @@ impl Providers {
         }
         Ok(Arc::from(list))
     }
+}
+
+/// Whether `entry` is among `list`, compared field by field as Java does it: perms, scheme, id. A null
+/// scheme or id fails only where the comparison gets to it.
+///
+/// # Errors
+/// MARSHALLINGERROR, where Java dereferences null.
+fn contains(list: &[&Acl<'_>], entry: &Acl<'_>) -> Result<bool, Code> {
+    for other in list.iter().filter(|other| other.perms == entry.perms) {
+        let scheme = entry.id.scheme.as_deref().ok_or(Code::MarshallingError)?;
+        if other.id.scheme.as_deref() != Some(scheme) {
+            continue;
+        }
+        let id = entry.id.id.as_deref().ok_or(Code::MarshallingError)?;
+        if other.id.id.as_deref() == Some(id) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A list as it came in a transaction: nothing is checked, null schemes become empty.
@@ -310,5 +329,37 @@ mod tests {
         };
         assert_eq!(ids.len(), 2);
         assert_eq!(&*ids[0].scheme, "super");
+    }
+
+    #[test]
+    fn nulls_in_a_list_fail_where_two_entries_are_compared() {
+        fn entry<'a>(perms: i32, scheme: Option<&'a str>, id: Option<&'a str>) -> Acl<'a> {
+            let id = zk_wire::client::Id {
+                scheme: scheme.map(Cow::Borrowed),
+                id: id.map(Cow::Borrowed),
+            };
+            Acl { perms, id }
+        }
+        let p = Providers::default();
+        let fixup = |list: &[Acl<'_>]| p.fixup(&Some(list.to_vec()), &[]).map(|list| list.len());
+        let world = entry(31, Some("world"), Some("anyone"));
+        let no_scheme = entry(31, None, Some("x"));
+        let other_perms = entry(1, None, Some("x"));
+        let no_id = entry(31, Some("nosuch"), None);
+        assert_eq!(
+            fixup(&[world.clone(), no_scheme.clone()]),
+            Err(Code::MarshallingError)
+        );
+        assert_eq!(fixup(&[no_scheme, world.clone()]), Err(Code::InvalidAcl));
+        assert_eq!(fixup(&[world.clone(), other_perms]), Err(Code::InvalidAcl));
+        assert_eq!(
+            fixup(&[world.clone(), no_id.clone()]),
+            Err(Code::InvalidAcl)
+        );
+        assert_eq!(
+            fixup(&[no_id.clone(), no_id, world.clone()]),
+            Err(Code::MarshallingError)
+        );
+        assert_eq!(fixup(&[world.clone(), world]), Ok(1));
     }
 }

@@ -124,10 +124,18 @@ pub fn fix_up(acl: &jute::List<Acl<'_>>, ids: &[Identity]) -> Result<AclList, i3
     let mut seen: Vec<&Acl<'_>> = Vec::new();
     let mut list = Vec::new();
     for entry in given {
-        if seen.contains(&entry) {
-            continue;
+        // Field by field; a null that the comparison gets to fails the request.
+        let mut double = false;
+        for earlier in seen.iter().filter(|earlier| earlier.perms == entry.perms) {
+            let scheme = entry.id.scheme.as_ref().ok_or(-5)?;
+            if earlier.id.scheme.as_ref() == Some(scheme) {
+                let id = entry.id.id.as_ref().ok_or(-5)?;
+                double |= earlier.id.id.as_ref() == Some(id);
+            }
         }
-        seen.push(entry);
+        if !double {
+            seen.push(entry);
+        }
     }
     if seen.is_empty() {
         return Err(-114);
