@@ -7,7 +7,9 @@ use super::{Read, Stop, decode, non_null};
 use crate::acl::perm;
 use crate::tree::Need;
 
-/// Answers a getAllChildrenNumber. Of `/` it is every node but itself, `/zookeeper` included.
+/// Answers a getAllChildrenNumber. Of `/` it is every node but itself, `/zookeeper` included. Of the
+/// empty path, which is the root too, it is one more: Java counts the keys that begin with `/`, and
+/// `/` is one of them.
 ///
 /// # Errors
 /// MARSHALLINGERROR, NONODE, NOAUTH.
@@ -16,8 +18,10 @@ pub fn read(r: &mut Read<'_>, body: &[u8]) -> Result<(), Stop> {
     let path = non_null(&request.path)?;
     let node = r.node(path)?;
     r.check_acl(&node, perm::READ)?;
-    let count = if path == "/" || path.is_empty() {
+    let count = if path == "/" {
         r.tree.node_count() - 1
+    } else if path.is_empty() {
+        r.tree.node_count()
     } else if r.tree.is_complete() {
         let mut count = 0_u64;
         node.walk(&mut |_, _| count += 1)?;

@@ -143,12 +143,13 @@ impl Reading<'_> {
                 let request: PathRequest<'_> = decode(max_field, body)?;
                 let path = request.path.as_deref().ok_or(-5)?;
                 self.node(path)?;
-                let count = if path == "/" || path.is_empty() {
-                    state.nodes.len()
-                } else {
-                    state.subtree(path).len()
+                // All but itself; of the empty path, which names the root too, one more.
+                let count = match path {
+                    "" => state.nodes.len(),
+                    "/" => state.nodes.len() - 1,
+                    _ => state.subtree(path).len() - 1,
                 };
-                let count = count as i32 - 1;
+                let count = count as i32;
                 Ok(CountResponse { count }.to_vec())
             }
             OpCode::GetEphemerals => {
