@@ -1,22 +1,59 @@
 //! The ip scheme: an address, or a prefix `address/bits`.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
+/// An address as Java's provider reads it, which is not how Java's own `InetAddress` or anybody
+/// else does: leading zeros and signs pass in each number, an IPv4 tail in IPv6 does not.
 fn bytes(text: &str) -> Option<Vec<u8>> {
-    match text.parse::<IpAddr>().ok()? {
-        IpAddr::V4(v4) => Some(v4.octets().to_vec()),
-        IpAddr::V6(v6) => Some(v6.octets().to_vec()),
+    if text.contains(':') {
+        v6(text)
+    } else {
+        v4(text)
     }
+}
+
+fn v4(text: &str) -> Option<Vec<u8>> {
+    let bytes: Option<Vec<u8>> = text
+        .split('.')
+        .map(|part| u8::try_from(part.parse::<i32>().ok()?).ok())
+        .collect();
+    bytes.filter(|bytes| bytes.len() == 4)
+}
+
+fn v6(text: &str) -> Option<Vec<u8>> {
+    let segments = |text: &str| -> Option<Vec<u8>> {
+        if text.is_empty() {
+            return Some(Vec::new());
+        }
+        let mut bytes = Vec::new();
+        for segment in text.split(':') {
+            let value = i32::from_str_radix(segment, 16).ok()?;
+            if segment.len() > 4 {
+                return None;
+            }
+            bytes.extend_from_slice(&(value as u16).to_be_bytes());
+        }
+        Some(bytes)
+    };
+    let Some((front, back)) = text.split_once("::") else {
+        return segments(text).filter(|bytes| bytes.len() == 16);
+    };
+    let (mut bytes, back) = (segments(front)?, segments(back)?);
+    if bytes.len() + back.len() >= 16 {
+        return None;
+    }
+    bytes.resize(16 - back.len(), 0);
+    bytes.extend_from_slice(&back);
+    Some(bytes)
 }
 
 fn expression(text: &str) -> Option<(Vec<u8>, usize)> {
     let (address, bits) = match text.split_once('/') {
-        Some((address, bits)) => (bytes(address)?, Some(bits.parse::<usize>().ok()?)),
+        Some((address, bits)) => (bytes(address)?, Some(bits.parse::<i32>().ok()?)),
         None => (bytes(text)?, None),
     };
     let width = address.len() * 8;
-    let bits = bits.unwrap_or(width);
+    let bits = bits.map_or(Some(width), |bits| usize::try_from(bits).ok())?;
     (bits <= width).then_some((address, bits))
 }
 
@@ -49,5 +86,14 @@ mod tests {
         assert!(matches("10.1.2.3", "10.0.0.0/8") && matches("10.1.2.3", "1.2.3.4/0"));
         assert!(!matches("11.1.2.3", "10.0.0.0/8") && !matches("::1", "10.0.0.0/0"));
         assert!(matches("127.0.0.1", "127.0.0.1"));
+        assert!(matches("10.1.2.3", "010.01.+2.3") && matches("0:0:0:0:0:0:0:1", "::1"));
+    }
+
+    #[test]
+    fn the_form_is_that_of_java() {
+        assert!(valid("1.2.3.-0") && valid("1.2.3.4/+8") && valid("::") && valid("1::-1"));
+        assert!(!valid("::ffff:1.2.3.4") && !valid("1:2:3:4:5:6:7::8") && !valid("1::2::3"));
+        assert!(!valid("1.2.3.4.") && !valid("1.2.3.256") && !valid("::00001") && !valid("1::/"));
+        assert!(!valid(":1::2") && !valid("1:2:3:4:5:6:7") && !valid("1.2.3.4/8/8"));
     }
 }
