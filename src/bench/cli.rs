@@ -99,7 +99,7 @@ pub struct BenchArgs {
     /// Bytes of data of each znode
     #[arg(long, default_value_t = 100)]
     pub size: usize,
-    /// Stop after this many operations
+    /// Stop after this many operations (watch-fanout: requests; not for idle)
     #[arg(long, conflicts_with = "seconds")]
     pub ops: Option<u64>,
     /// Stop after this time

@@ -43,8 +43,8 @@ pub fn run(args: &BenchArgs) -> Result<Report, Error> {
     Engine::allow_files(args.sessions as usize)?;
     let process = args.server_pid.map(Process::new).transpose()?;
     let run = args.run.clone().unwrap_or_else(|| {
-        let seconds = jiff::Timestamp::now().as_second();
-        format!("{seconds:x}-{}", std::process::id())
+        let micros = jiff::Timestamp::now().as_microsecond();
+        format!("{micros:x}-{}", std::process::id())
     });
     let names = Names::new(format!("{}/{run}", args.prefix), args.parents);
     let mut bench = Bench {
@@ -221,8 +221,9 @@ impl Bench<'_> {
         let args = self.args;
         let stretch = Stretch {
             time: match (args.ops, args.workload) {
-                (Some(_), _) | (None, Workload::Fill) => None,
-                (None, _) => Some(Duration::from_secs_f64(args.seconds)),
+                (_, Workload::Fill) => None,
+                (Some(_), workload) if workload != Workload::Idle => None,
+                _ => Some(Duration::from_secs_f64(args.seconds)),
             },
             requests: args.ops.unwrap_or(u64::MAX),
             outstanding: args.outstanding as usize,

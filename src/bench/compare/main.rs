@@ -134,6 +134,7 @@ fn run(cli: Cli) -> Result<bool, String> {
         samples: Samples::default(),
         head: Head {
             facts: facts::machine(&dir),
+            judged: !cli.quick,
             ..Head::default()
         },
         dir,

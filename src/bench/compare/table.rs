@@ -14,6 +14,8 @@ pub struct Head {
     pub facts: Vec<String>,
     /// How it was run.
     pub method: Vec<String>,
+    /// The run was long enough for its figures to be judged.
+    pub judged: bool,
     /// What went wrong.
     pub problems: Vec<String>,
 }
@@ -86,8 +88,8 @@ pub fn markdown(samples: &Samples, head: &Head) -> String {
     for line in &head.method {
         let _ = writeln!(out, "{line}");
     }
-    loads(samples, &mut out);
-    figures(samples, &mut out);
+    loads(samples, head.judged, &mut out);
+    figures(samples, head.judged, &mut out);
     abuses(samples, &mut out);
     if !head.problems.is_empty() {
         out.push_str("\n## What went wrong\n\n");
@@ -98,7 +100,7 @@ pub fn markdown(samples: &Samples, head: &Head) -> String {
     out
 }
 
-fn loads(samples: &Samples, out: &mut String) {
+fn loads(samples: &Samples, judged: bool, out: &mut String) {
     let rows = ROWS.iter().filter(|row| {
         let name = format!("{}.rate", row.name);
         [Kind::Java, Kind::Zabkeeper]
@@ -125,7 +127,7 @@ fn loads(samples: &Samples, out: &mut String) {
                 row.title,
                 number(samples.median(Kind::Java, &name)),
                 number(samples.median(Kind::Zabkeeper, &name)),
-                ratio(samples.ratio(&name), goal(at))
+                ratio(samples.ratio(&name), goal(at).filter(|_| judged))
             );
         }
     };
@@ -142,7 +144,7 @@ fn loads(samples: &Samples, out: &mut String) {
     });
 }
 
-fn figures(samples: &Samples, out: &mut String) {
+fn figures(samples: &Samples, judged: bool, out: &mut String) {
     let mut begun = false;
     for figure in FIGURES {
         let medians = [Kind::Java, Kind::Zabkeeper].map(|kind| samples.median(kind, figure.name));
@@ -162,7 +164,10 @@ fn figures(samples: &Samples, out: &mut String) {
             figure.unit,
             number(medians[0]),
             number(medians[1]),
-            ratio(samples.ratio(figure.name), figure.target.map(Goal::AtMost))
+            ratio(
+                samples.ratio(figure.name),
+                figure.target.filter(|_| judged).map(Goal::AtMost)
+            )
         );
     }
 }
@@ -239,7 +244,11 @@ mod tests {
         let mut samples = Samples::default();
         samples.add(Kind::Java, "get.rate", 0, 70_000.0);
         samples.add(Kind::Zabkeeper, "get.rate", 0, 210_000.0);
-        let text = markdown(&samples, &Head::default());
+        let head = Head {
+            judged: true,
+            ..Head::default()
+        };
+        let text = markdown(&samples, &head);
         assert!(text.contains(
             "| get, 8 sessions, 64 outstanding | 70,000 | 210,000 | **3.00** (at least 3: met) |"
         ));
