@@ -31,6 +31,7 @@ use crate::ids::{ConnId, SessionId, Zxid};
 use crate::io::{Grant, Origin, Reply, Submit};
 use crate::limits::{CONN_OUT_BYTES, CONN_SLOTS};
 use crate::op::{self, Read, Stop, WatchAccess};
+use crate::tally::Tally;
 use crate::tree::{Need, Tree};
 use crate::watch::Event;
 
@@ -91,6 +92,8 @@ pub struct View<'a> {
     pub config: &'a Config,
     /// Watches.
     pub watches: &'a mut dyn WatchAccess,
+    /// What happens is counted here.
+    pub tally: &'a mut Tally,
 }
 
 /// Counters of one connection, for `cons` and the metrics.
@@ -102,9 +105,9 @@ pub struct Stats {
     pub sent: u64,
     /// The last request's opcode.
     pub last_op: Option<OpCode>,
-    /// The last request's xid.
+    /// The xid of the last request that has an ordinary one; -1 before any.
     pub last_xid: i32,
-    /// The last reply's zxid.
+    /// The last reply's zxid; -1 before any since [`Conn::reset_stats`].
     pub last_zxid: i64,
 }
 
@@ -179,10 +182,18 @@ impl Conn {
         self.stats
     }
 
-    /// Sets the counters back, but for the last request.
+    /// The opcode of the last request, if it was known.
+    pub fn last_op(&self) -> Option<OpCode> {
+        self.stats.last_op
+    }
+
+    /// `crst`: the counters begin anew, and the last request is forgotten.
     pub fn reset_stats(&mut self) {
-        self.stats.received = 0;
-        self.stats.sent = 0;
+        self.stats = Stats {
+            last_xid: -1,
+            last_zxid: -1,
+            ..Stats::default()
+        };
     }
 
     /// Requests without a reply.
@@ -226,6 +237,11 @@ impl Conn {
         !self.out.is_empty()
     }
 
+    /// Bytes to be sent.
+    pub fn out_len(&self) -> usize {
+        self.out.len()
+    }
+
     /// Ends the connection without a reply: what is in the buffer is still sent.
     pub fn close(&mut self) {
         self.stage = Stage::Closing;
@@ -248,7 +264,7 @@ impl Conn {
         }
     }
 
-    fn on_handshake(&mut self, frame: &[u8], view: &View<'_>) -> Accepted {
+    fn on_handshake(&mut self, frame: &[u8], view: &mut View<'_>) -> Accepted {
         let config = view.config;
         let Ok(request) = ConnectRequest::decode(&mut Reader::with_limit(frame, config.max_field))
         else {
@@ -274,6 +290,7 @@ impl Conn {
         if request.passwd != Some(&password::derive(request.session_id)[..]) {
             self.stage = Stage::Connecting;
             self.connected(None);
+            view.tally.sent.add(self.out.len() - 4);
             return Accepted::Here;
         }
         self.stage = Stage::Connecting;
@@ -334,14 +351,21 @@ impl Conn {
         if !self.registered {
             self.register(view.watches);
         }
-        self.stats.last_xid = xid;
-        let Some(op) = OpCode::from_i32(header.op) else {
-            return self.unknown(xid);
+        // Of the special ones Java shows none.
+        if xid >= 0 {
+            self.stats.last_xid = xid;
+        }
+        let op = OpCode::from_i32(header.op);
+        self.stats.last_op = op;
+        if !matches!(op, Some(OpCode::Auth | OpCode::Sasl)) && !self.is_let_in(view.config) {
+            return self.refuse(xid, 0, Code::SessionClosedRequireSaslAuth, view);
+        }
+        let Some(op) = op else {
+            return self.refuse(xid, -1, Code::Unimplemented, view);
         };
-        self.stats.last_op = Some(op);
         match op {
             OpCode::Auth => self.on_auth(xid, body, view),
-            OpCode::Sasl => self.on_sasl(xid, body, view.config),
+            OpCode::Sasl => self.on_sasl(xid, body, view),
             // A session that is gone takes its requests with it.
             _ if !view.tree.has_session(session) => Accepted::Here,
             OpCode::Create
@@ -402,16 +426,45 @@ impl Conn {
             }
             // The reaper's and the tracker's own operations are nobody else's: Java takes them
             // from a client, without any check (docs/differences.md).
-            OpCode::DeleteContainer | OpCode::CreateSession => self.unknown(xid),
-            OpCode::Check | OpCode::Error => self.unknown(xid),
+            OpCode::DeleteContainer | OpCode::CreateSession | OpCode::Check | OpCode::Error => {
+                self.refuse(xid, -1, Code::Unimplemented, view)
+            }
         }
     }
 
-    /// Puts whole frames where the next reply belongs.
-    fn finish(&mut self, frames: Vec<u8>, close: bool) {
+    /// Takes one frame that had to wait so long that its request is not carried out: THROTTLEDOP.
+    /// Pings and closeSession are not throttled; the caller knows.
+    pub fn on_throttled(&mut self, frame: &[u8], view: &mut View<'_>) -> Accepted {
+        self.stats.received += 1;
+        let Ok(header) = RequestHeader::decode(&mut Reader::new(frame)) else {
+            return self.end();
+        };
+        let header = ReplyHeader {
+            xid: header.xid,
+            zxid: view.tree.last_zxid().0,
+            err: Code::ThrottledOp.to_i32(),
+        };
+        self.finish(framed(&header, None), false, view.tally);
+        Accepted::Here
+    }
+
+    /// Whether the connection has an identity of a scheme that is asked of all.
+    fn is_let_in(&self, config: &Config) -> bool {
+        match &config.providers.enforced {
+            None => true,
+            Some(schemes) => self
+                .ids
+                .iter()
+                .any(|id| schemes.iter().any(|scheme| **scheme == *id.scheme)),
+        }
+    }
+
+    /// Puts a whole frame where the next reply belongs.
+    fn finish(&mut self, frames: Vec<u8>, close: bool, tally: &mut Tally) {
         if self.slots.is_empty() {
             self.out.extend_from_slice(&frames);
             self.stats.sent += 1;
+            tally.sent.add(frames.len() - 4);
             if close {
                 self.stage = Stage::Closing;
             }
@@ -420,13 +473,15 @@ impl Conn {
         }
     }
 
-    fn unknown(&mut self, xid: i32) -> Accepted {
+    /// An error, and the end behind it; what is asked before it is answered first.
+    fn refuse(&mut self, xid: i32, zxid: i64, code: Code, view: &mut View<'_>) -> Accepted {
         let header = ReplyHeader {
             xid,
-            zxid: -1,
-            err: Code::Unimplemented.to_i32(),
+            zxid,
+            err: code.to_i32(),
         };
-        self.finish(framed(&header, None), true);
+        self.refused = true;
+        self.finish(framed(&header, None), true, view.tally);
         Accepted::Here
     }
 
@@ -436,33 +491,41 @@ impl Conn {
             return self.end();
         };
         let scheme = packet.scheme.as_deref();
-        let (err, close) =
-            match view
-                .config
-                .providers
-                .authenticate(scheme, packet.auth, &self.address)
-            {
-                Outcome::Accepted(more) => {
-                    self.ids = auth::with(&self.ids, more);
-                    self.register(view.watches);
-                    (Code::Ok, false)
-                }
-                Outcome::Failed => (Code::AuthFailed, true),
-                Outcome::Closed => return self.end(),
-            };
+        let providers = &view.config.providers;
+        let outcome = providers.authenticate(scheme, packet.auth, &self.address);
+        if scheme == Some("ensemble")
+            && let Some(names) = &providers.ensemble
+        {
+            let unasked = names.is_empty() || packet.auth.is_none_or(<[u8]>::is_empty);
+            match &outcome {
+                Outcome::Accepted(_) if unasked => view.tally.ensemble_skip += 1,
+                Outcome::Accepted(_) => view.tally.ensemble_success += 1,
+                Outcome::Failed | Outcome::Closed => view.tally.ensemble_fail += 1,
+            }
+        }
+        let (err, close) = match outcome {
+            Outcome::Accepted(more) => {
+                self.ids = auth::with(&self.ids, more);
+                self.register(view.watches);
+                (Code::Ok, false)
+            }
+            Outcome::Failed => (Code::AuthFailed, true),
+            Outcome::Closed => return self.end(),
+        };
         let header = ReplyHeader {
             xid,
             zxid: 0,
             err: err.to_i32(),
         };
         self.refused = close;
-        self.finish(framed(&header, None), close);
+        self.finish(framed(&header, None), close, view.tally);
         Accepted::Here
     }
 
     /// As a server without SASL configuration: success, and no token.
-    fn on_sasl(&mut self, xid: i32, body: &[u8], config: &Config) -> Accepted {
-        let request = SaslRequest::decode(&mut Reader::with_limit(body, config.max_field));
+    fn on_sasl(&mut self, xid: i32, body: &[u8], view: &mut View<'_>) -> Accepted {
+        let max_field = view.config.max_field;
+        let request = SaslRequest::decode(&mut Reader::with_limit(body, max_field));
         if !request.is_ok_and(|request| request.token.is_some()) {
             return self.end();
         }
@@ -472,7 +535,7 @@ impl Conn {
             err: 0,
         };
         let frames = framed(&header, Some(&SaslResponse { token: None }));
-        self.finish(frames, false);
+        self.finish(frames, false, view.tally);
         Accepted::Here
     }
 
@@ -508,6 +571,7 @@ impl Conn {
             ids,
             out: &mut self.out,
             events: &mut events,
+            tally: view.tally,
         };
         let err = match answer(&mut read, op, body) {
             Ok(()) => 0,
@@ -526,7 +590,14 @@ impl Conn {
         head[4..8].copy_from_slice(&xid.to_be_bytes());
         head[8..16].copy_from_slice(&zxid.to_be_bytes());
         head[16..].copy_from_slice(&err.to_be_bytes());
+        let len = len as usize;
+        view.tally.sent.add(len);
+        view.tally.answered += 1;
+        if op != OpCode::Ping {
+            view.tally.reply_bytes += len as u64;
+        }
         if !events.is_empty() {
+            self.stats.sent += count_events(&events, view.tally);
             self.out.splice(start..start, events);
         }
         self.stats.sent += 1;
@@ -544,6 +615,7 @@ impl Conn {
                     self.slots.pop_front();
                     self.out.extend_from_slice(&frames);
                     self.stats.sent += 1;
+                    view.tally.sent.add(frames.len() - 4);
                     if close {
                         self.close();
                     }
@@ -619,6 +691,20 @@ impl Conn {
 }
 
 const HEAD: usize = 20;
+
+/// Counts the frames that a setWatches replays.
+fn count_events(frames: &[u8], tally: &mut Tally) -> u64 {
+    let mut rest = frames;
+    let mut count = 0;
+    while let Some((head, body)) = rest.split_first_chunk::<4>() {
+        let len = u32::from_be_bytes(*head) as usize;
+        tally.sent.add(len);
+        tally.event_bytes += len as u64;
+        count += 1;
+        rest = &body[len..];
+    }
+    count
+}
 
 fn append(header: &ReplyHeader, body: Option<&dyn Encode>, out: &mut Vec<u8>) {
     jute::encode_len(header.size() + body.map_or(0, Encode::size), out);

@@ -141,6 +141,12 @@ pub trait Post {
     /// The session is attached to `now` (or closed, if `None`): every other connection of it ends
     /// without a reply.
     fn detach(&mut self, session: SessionId, now: Option<ConnId>);
+    /// For metrics: a transaction of this time (wall clock milliseconds) is applied.
+    fn applied(&mut self, _time_ms: i64) {}
+    /// For metrics: a node is made, changed or deleted, with so many bytes of data.
+    fn wrote(&mut self, _path: &str, _bytes: usize) {}
+    /// For metrics: a change has met so many watchers, whether they may hear of it or not.
+    fn fired(&mut self, _event: Event, _watchers: usize) {}
 }
 
 /// What one call of apply did.

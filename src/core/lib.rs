@@ -27,6 +27,7 @@ pub mod path;
 pub mod pending;
 pub mod quota;
 pub mod session;
+pub mod tally;
 pub mod tree;
 pub mod watch;
 

@@ -32,6 +32,7 @@ use crate::op::{self, Answer, Apply, Prep, Stop};
 use crate::owner::Owner;
 use crate::pending::Pending;
 use crate::session::Tracker;
+use crate::tally::{Counts, namespace};
 use crate::tree::{Need, Tree};
 use crate::watch::Watches;
 
@@ -85,6 +86,7 @@ pub struct Node {
     issued: Zxid,
     marks: Marks,
     reaper: Reaper,
+    counts: Counts,
 }
 
 impl Node {
@@ -128,6 +130,7 @@ impl Node {
                 next_delete_ms: now.mono_ms,
                 found: VecDeque::new(),
             },
+            counts: Counts::default(),
             config,
         };
         let orphans: Vec<SessionId> = tree
@@ -165,6 +168,11 @@ impl Node {
     /// Requests and transactions that are neither applied nor answered.
     pub fn outstanding(&self) -> usize {
         self.queue.len() + self.waiting.len()
+    }
+
+    /// What was done since the last call, for metrics.
+    pub fn take_counts(&mut self) -> Counts {
+        core::mem::take(&mut self.counts)
     }
 
     /// When `Input::Tick` is needed next at the latest, by the monotonic clock, milliseconds.
@@ -225,6 +233,7 @@ impl Node {
 
     fn tick(&mut self, tree: &Tree, now: Now) {
         for id in self.tracker.expire(now.mono_ms) {
+            self.counts.expired += 1;
             self.waiting.push_back(Work::Expire(id));
         }
         if now.mono_ms >= self.reaper.next_check_ms {
@@ -397,7 +406,12 @@ impl Node {
         p.session = origin.session;
         p.session_live = live;
         p.ids = &origin.ids;
-        let body = match prepare(&mut p, op, body, max_field) {
+        let body = prepare(&mut p, op, body, max_field);
+        if let Some(path) = p.exceeded.take() {
+            let top = namespace(&path).map(Into::into);
+            self.counts.quota_exceeded.extend(top);
+        }
+        let body = match body {
             Ok(body) => body,
             Err(Refusal::Undecodable) => {
                 // No transaction: it must never reach another server (Java logs one under the
@@ -449,6 +463,7 @@ impl Node {
         }
         let payload = Bytes::from(payload);
         let touched = self.pending.take_touched();
+        self.counts.changes_queued += touched.len() as u64;
         out.push(Effect::Append {
             zxid,
             payload: payload.clone(),
@@ -529,6 +544,7 @@ impl Node {
                     self.marks.applied = ids::Applied(zxid);
                     self.marks.served = ids::Served(zxid);
                     self.pending.applied(zxid, &touched);
+                    self.counts.changes_removed += touched.len() as u64;
                     self.after_session_txn(&payload, origin.as_ref(), post);
                     applied.last = Some(payload);
                     if let Some((conn, grant)) = connect {
@@ -613,6 +629,7 @@ fn prep<'a>(
         session: SessionId(0),
         session_live: true,
         ids: &[],
+        exceeded: None,
     }
 }
 
@@ -693,6 +710,7 @@ fn apply_txn(
     a.session = SessionId(txn.header.client_id);
     let answer = op::apply(a, &txn.body);
     a.tree.set_last_zxid(a.zxid);
+    a.post.applied(txn.header.time);
     if let Some(wrong) = mismatch(a.tree, &txn) {
         mismatches.push((a.zxid, wrong));
     }

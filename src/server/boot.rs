@@ -84,6 +84,7 @@ pub fn core_config(config: &ServerConfig) -> Config {
                 .enabled
                 .then(|| config.ensemble_auth.names.clone().unwrap_or_default()),
             skip_acl: config.skip_acl,
+            enforced: config.enforce_auth_schemes.clone(),
         },
         container_check_ms: i64::from(config.container.check_interval_ms),
         container_max_per_minute: i64::from(config.container.max_per_minute),

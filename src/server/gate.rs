@@ -216,6 +216,7 @@ impl Post for Poster<'_> {
             tree,
             config: &self.shared.config,
             watches,
+            tally: &mut zk_core::tally::Tally::default(),
         };
         let mut conn = client.conn.lock();
         if !conn.is_runnable() {

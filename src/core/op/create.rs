@@ -300,6 +300,7 @@ pub fn apply<'a>(a: &mut Apply<'_>, body: &'a TxnBody<'a>) -> Answer<'a> {
         a.time_ms,
     ) {
         Ok(created) => {
+            a.post.wrote(path, data.map_or(0, <[u8]>::len));
             a.fire(Table::Data, Event::Created, path, &list, &[]);
             let parent = path::ancestors(path).next().unwrap_or("/");
             a.fire(

@@ -96,6 +96,7 @@ pub fn apply<'a>(a: &mut Apply<'_>, path: &'a Str<'a>) -> Answer<'a> {
 pub(super) fn delete(a: &mut Apply<'_>, path: &str) -> Result<(), Code> {
     a.visits += 2;
     let deleted = a.tree.delete(path, a.zxid)?;
+    a.post.wrote(path, 0);
     let told = a.fire(Table::Data, Event::Deleted, path, &deleted.acl, &[]);
     a.fire(Table::Child, Event::Deleted, path, &deleted.acl, &told);
     let parent = path::ancestors(path).next().unwrap_or("/");

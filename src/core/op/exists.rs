@@ -27,5 +27,6 @@ pub fn read(r: &mut Read<'_>, body: &[u8]) -> Result<(), Stop> {
     }
     let stat = node.ok_or(Code::NoNode)?.client_stat();
     StatResponse { stat }.encode(r.out);
+    r.count(path, 0);
     Ok(())
 }

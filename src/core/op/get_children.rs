@@ -20,7 +20,8 @@ pub fn read(r: &mut Read<'_>, body: &[u8], stat: bool) -> Result<(), Stop> {
     let path = non_null(&request.path)?;
     let node = r.node(path)?;
     r.check_acl(&node, perm::READ)?;
-    encode_names(&node, r.out)?;
+    let names = encode_names(&node, r.out)?;
+    r.count(path, names);
     if request.watch {
         r.arm(Table::Child, path);
     }
@@ -30,12 +31,17 @@ pub fn read(r: &mut Read<'_>, body: &[u8], stat: bool) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Appends the vector of names straight from the nodes.
-pub(super) fn encode_names(node: &NodeView<'_>, out: &mut alloc::vec::Vec<u8>) -> Result<(), Stop> {
+/// Appends the vector of names straight from the nodes; returns how many bytes of names.
+pub(super) fn encode_names(
+    node: &NodeView<'_>,
+    out: &mut alloc::vec::Vec<u8>,
+) -> Result<usize, Stop> {
     let children = node.children()?;
     jute::encode_len(children.len(), out);
+    let mut bytes = 0;
     for child in children {
+        bytes += child.name().len();
         Some(Cow::Borrowed(child.name())).encode(out);
     }
-    Ok(())
+    Ok(bytes)
 }

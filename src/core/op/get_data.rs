@@ -24,5 +24,6 @@ pub fn read(r: &mut Read<'_>, body: &[u8]) -> Result<(), Stop> {
         stat: node.client_stat(),
     }
     .encode(r.out);
+    r.count(path, node.data().map_or(0, <[u8]>::len));
     Ok(())
 }

@@ -23,6 +23,7 @@ pub mod sync;
 pub mod watches;
 pub mod who_am_i;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use jute::{Decode, Reader};
@@ -35,6 +36,7 @@ use crate::ids::{ConnId, SessionId, Zxid};
 use crate::io::Post;
 use crate::path;
 use crate::pending::{Pending, Record};
+use crate::tally::{STAT_BYTES, Tally};
 use crate::tree::{Need, NodeView, Tree};
 use crate::watch::{Event, Table, Watches};
 
@@ -91,6 +93,8 @@ pub struct Prep<'a> {
     pub session_live: bool,
     /// Identities at the request's receipt.
     pub ids: &'a [Identity],
+    /// A path that a hard quota has refused.
+    pub exceeded: Option<Box<str>>,
 }
 
 impl Prep<'_> {
@@ -144,7 +148,7 @@ impl Prep<'_> {
     ///
     /// # Errors
     /// QUOTAEXCEEDED; MARSHALLINGERROR where the texts cannot be read, as in Java.
-    pub fn check_quota(&self, path: &str, bytes: i64, nodes: i64) -> Result<(), Stop> {
+    pub fn check_quota(&mut self, path: &str, bytes: i64, nodes: i64) -> Result<(), Stop> {
         use crate::quota::{LIMITS, QUOTA, STATS, Track, exceeded};
         if !self.config.enforce_quota {
             return Ok(());
@@ -174,6 +178,7 @@ impl Prep<'_> {
             return Ok(());
         };
         if exceeded(&limits, &usage, bytes, nodes) {
+            self.exceeded = Some(path.into());
             return Err(Code::QuotaExceeded.into());
         }
         Ok(())
@@ -272,6 +277,9 @@ impl Apply<'_> {
         except: &[ConnId],
     ) -> Vec<ConnId> {
         let hit = self.watches.trigger(table, path, except);
+        if !hit.is_empty() {
+            self.post.fired(event, hit.len());
+        }
         for conn in &hit {
             let Some(ids) = self.watches.ids(*conn) else {
                 continue;
@@ -348,6 +356,8 @@ pub struct Read<'a> {
     pub out: &'a mut Vec<u8>,
     /// Whole frames that precede the reply.
     pub events: &'a mut Vec<u8>,
+    /// What is read is counted here.
+    pub tally: &'a mut Tally,
 }
 
 /// A way to the watches: directly while transactions are applied, else through a lock.
@@ -381,6 +391,11 @@ impl<'a> Read<'a> {
         } else {
             Err(Code::NoAuth.into())
         }
+    }
+
+    /// Counts what a read of `path` took out of the tree, as Java does: path, stat and `bytes`.
+    pub fn count(&mut self, path: &str, bytes: usize) {
+        self.tally.reads.add(path, path.len() + bytes + STAT_BYTES);
     }
 
     /// Sets a standard watch.

@@ -45,17 +45,23 @@ pub fn read(r: &mut Read<'_>, body: &[u8]) -> Result<(), Stop> {
     Ok(())
 }
 
-fn one<'t>(r: &Read<'t>, code: OpCode, path: &str) -> Result<MultiResult<'t>, Stop> {
+fn one<'t>(r: &mut Read<'t>, code: OpCode, path: &str) -> Result<MultiResult<'t>, Stop> {
     let node = r.node(path)?;
     r.check_acl(&node, perm::READ)?;
     if code == OpCode::GetData {
         let (data, stat) = (node.data(), node.client_stat());
+        r.count(path, data.map_or(0, <[u8]>::len));
         return Ok(MultiResult::GetData(DataResponse { data, stat }));
     }
+    let mut bytes = 0;
     let names = node
         .children()?
-        .map(|child| Some(Cow::Borrowed(child.name())))
+        .map(|child| {
+            bytes += child.name().len();
+            Some(Cow::Borrowed(child.name()))
+        })
         .collect();
+    r.count(path, bytes);
     Ok(MultiResult::GetChildren(ChildrenResponse {
         children: Some(names),
     }))

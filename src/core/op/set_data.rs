@@ -56,6 +56,7 @@ pub fn apply<'a>(a: &mut Apply<'_>, path: &'a Str<'a>, data: Buf<'a>, version: i
     a.visits += 1;
     match a.tree.set_data(path, data, version, a.zxid, a.time_ms) {
         Ok(modified) => {
+            a.post.wrote(path, data.map_or(0, <[u8]>::len));
             a.fire(Table::Data, Event::DataChanged, path, &modified.acl, &[]);
             Answer::Stat(modified.stat)
         }

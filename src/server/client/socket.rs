@@ -185,6 +185,7 @@ fn drive(
             tree: &tree,
             config: &shared.config,
             watches: &mut watches,
+            tally: &mut zk_core::tally::Tally::default(),
         };
         let mut frames = 0_u64;
         loop {

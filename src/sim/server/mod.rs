@@ -22,7 +22,8 @@ use std::sync::Arc;
 
 use zk_core::conn::{Accepted, Progress, View};
 use zk_core::ids::Now;
-use zk_core::io::{Effect, Input};
+use zk_core::io::{Effect, Input, Submit};
+use zk_core::tally::Tally;
 use zk_core::tree::Tree;
 use zk_core::watch::Watches;
 use zk_core::{Config, Conn, ConnId, Node, SessionId};
@@ -50,6 +51,22 @@ pub struct Socket {
     heard: Option<Heard>,
     /// It waits for a row.
     loading: bool,
+}
+
+fn submitted(submit: &Submit) -> String {
+    match submit {
+        Submit::Request { origin, op, .. } => {
+            format!("{op} #{} of conn {}", origin.cxid, origin.conn.0)
+        }
+        Submit::Connect { conn, timeout_ms } => {
+            format!("a handshake of conn {}, {timeout_ms} ms", conn.0)
+        }
+        Submit::Reattach {
+            conn,
+            session,
+            timeout_ms,
+        } => format!("{session} again by conn {}, {timeout_ms} ms", conn.0),
+    }
 }
 
 /// A sign of life.
@@ -145,6 +162,7 @@ impl Server {
             tree: &self.tree,
             config: &self.config,
             watches: &mut self.watches,
+            tally: &mut Tally::default(),
         };
         let mut at = 0;
         let mut taken = 0;
@@ -273,7 +291,10 @@ impl Server {
 
     fn step(&mut self, input: Input, now: Now, judge: &mut Judge, trace: &mut Trace) -> Verdict {
         match &input {
-            Input::Submit(submit) => judge.submit(submit)?,
+            Input::Submit(submit) => {
+                trace.line(format_args!("core: takes {}", submitted(submit)));
+                judge.submit(submit)?;
+            }
             Input::Tick => {
                 trace.line(format_args!("core: tick at {}", now.mono_ms));
                 judge.tick(now)?;
@@ -287,7 +308,12 @@ impl Server {
                 session,
                 at_ms,
                 timeout_ms,
-            } => judge.touched(*session, *at_ms, *timeout_ms),
+            } => {
+                trace.line(format_args!(
+                    "core: {session} heard of at {at_ms}, {timeout_ms} ms"
+                ));
+                judge.touched(*session, *at_ms, *timeout_ms);
+            }
             Input::Loaded => {}
         }
         let mut effects = Vec::new();

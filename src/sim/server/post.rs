@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use zk_core::conn::{Progress, View};
 use zk_core::io::{Grant, Post, Reply};
+use zk_core::tally::Tally;
 use zk_core::tree::{Need, Tree};
 use zk_core::watch::{Event, Watches};
 use zk_core::{Config, ConnId, SessionId, Zxid};
@@ -68,6 +69,7 @@ impl Post for Poster<'_> {
             tree,
             config,
             watches,
+            tally: &mut Tally::default(),
         };
         match socket.conn.run(&mut view) {
             Progress::Done => Ok(()),
