@@ -170,8 +170,16 @@ pub struct Difference {
     pub text: String,
 }
 
-/// Canonical frames of one side: those in order, and those that may overtake.
-type Canonical = (Vec<Vec<u8>>, Vec<Vec<u8>>);
+/// Canonical frames of one side.
+#[derive(Debug, Default)]
+struct Canonical {
+    /// Those whose order counts.
+    ordered: Vec<Vec<u8>>,
+    /// Which frame of the outcome each of them is.
+    frames: Vec<usize>,
+    /// Those that may overtake.
+    loose: Vec<Vec<u8>>,
+}
 
 fn canonical(
     lens: &mut Lens,
@@ -179,24 +187,26 @@ fn canonical(
     outcome: &Outcome,
     is_close: &dyn Fn(i64) -> bool,
 ) -> Result<Canonical, String> {
-    let (mut ordered, mut loose) = (Vec::new(), Vec::new());
-    for frame in &outcome.frames {
-        match frame.kind {
-            FrameKind::Connect(ordinal) => ordered.push(lens.connect(&frame.bytes, ordinal)?),
-            FrameKind::Event | FrameKind::Stray => ordered.push(frame.bytes.clone()),
+    let mut out = Canonical::default();
+    for (number, frame) in outcome.frames.iter().enumerate() {
+        let bytes = match frame.kind {
+            FrameKind::Connect(ordinal) => lens.connect(&frame.bytes, ordinal)?,
+            FrameKind::Event | FrameKind::Stray => frame.bytes.clone(),
             FrameKind::Reply(i) => {
                 let bytes = lens.reply(&requests[i], &frame.bytes)?;
                 if requests.len() > 1 && overtakes(requests[i].op) {
                     lens.note(Rule::AuthReplyOrder);
-                    loose.push(bytes);
-                } else {
-                    ordered.push(bytes);
+                    out.loose.push(bytes);
+                    continue;
                 }
+                bytes
             }
-        }
+        };
+        out.ordered.push(bytes);
+        out.frames.push(number);
     }
-    lens.order_closes(&mut ordered, is_close);
-    Ok((ordered, loose))
+    lens.order_closes(&mut out.ordered, is_close);
+    Ok(out)
 }
 
 /// Compares what both servers' connections received for the same requests.
@@ -207,71 +217,75 @@ pub fn compare(
     is_close: &dyn Fn(i64) -> bool,
 ) -> Result<(), Difference> {
     let [left, right] = lenses;
-    let difference = |signature: String| {
-        let mut text = format!("{signature}\n");
-        for request in requests {
-            text += &format!("  request {}\n", print::request(request));
-        }
-        for (name, outcome) in ["left", "right"].iter().zip(outcomes) {
-            text += &format!("  {name}:\n");
-            for frame in &outcome.frames {
-                text += &format!("    {}\n", print::frame(requests, frame));
-            }
-            match outcome.end {
-                None => {}
-                Some(End::Closed) => text += "    connection closed\n",
-                Some(End::Silent) => text += "    no answer\n",
-                Some(End::BadLength(n)) => text += &format!("    frame length {n}\n"),
-            }
-        }
-        Difference { signature, text }
+    let broken = |side: &str, why: String| Difference {
+        signature: format!("{side} contradicts itself"),
+        text: format!(
+            "{side} contradicts itself: {why}\n{}",
+            both(requests, outcomes, [None; 2])
+        ),
     };
-    let a = canonical(left, requests, &outcomes[0], is_close)
-        .map_err(|e| difference(format!("left contradicts itself: {e}")))?;
-    let b = canonical(right, requests, &outcomes[1], is_close)
-        .map_err(|e| difference(format!("right contradicts itself: {e}")))?;
-    if a == b && outcomes[0].end == outcomes[1].end {
-        return match outcomes[0].end {
-            Some(End::Silent) => Err(difference("neither side answers".into())),
-            _ => Ok(()),
-        };
+    let a = canonical(left, requests, &outcomes[0], is_close).map_err(|e| broken("left", e))?;
+    let b = canonical(right, requests, &outcomes[1], is_close).map_err(|e| broken("right", e))?;
+    let same = a.ordered == b.ordered && a.loose == b.loose;
+    let silent = outcomes[0].end == Some(End::Silent);
+    if same && outcomes[0].end == outcomes[1].end && !silent {
+        return Ok(());
     }
-    Err(difference(signature(requests, outcomes, &a.0, &b.0)))
+    let at = a
+        .ordered
+        .iter()
+        .zip(&b.ordered)
+        .position(|(x, y)| x != y)
+        .unwrap_or(a.ordered.len().min(b.ordered.len()));
+    let first = [&a, &b].map(|side| side.frames.get(at).copied());
+    let names = [0, 1].map(|side| name(requests, &outcomes[side], first[side]));
+    let signature = format!("{} against {}", names[0], names[1]);
+    Err(Difference {
+        text: format!("{signature}\n{}", both(requests, outcomes, first)),
+        signature,
+    })
 }
 
 /// Names the first frame that differs: stable enough to recognise the difference in a shorter run.
-fn signature(
-    requests: &[Request],
-    outcomes: &[Outcome; 2],
-    a: &[Vec<u8>],
-    b: &[Vec<u8>],
-) -> String {
-    let at = a
-        .iter()
-        .zip(b)
-        .position(|(x, y)| x != y)
-        .unwrap_or(a.len().min(b.len()));
-    let name = |frames: &[Vec<u8>], outcome: &Outcome| match frames.get(at) {
-        None if outcome.end.is_some() => format!("{:?}", outcome.end.expect("just checked")),
-        None => "nothing".into(),
-        Some(bytes) => {
-            let kind = outcome.frames.get(at).map(|f| f.kind);
-            match (Header::of(bytes), kind) {
-                (_, Some(FrameKind::Connect(_))) => "connect".into(),
-                (Some(Header { xid: -1, .. }), _) => "event".into(),
-                (Some(header), Some(FrameKind::Reply(i))) => {
-                    format!("reply to {} err {}", requests[i].op, header.err)
-                }
-                (Some(header), _) => format!("reply err {}", header.err),
-                (None, _) => "short frame".into(),
-            }
-        }
+fn name(requests: &[Request], outcome: &Outcome, at: Option<usize>) -> String {
+    let Some(frame) = at.map(|at| &outcome.frames[at]) else {
+        return outcome
+            .end
+            .map_or_else(|| "nothing".into(), |end| format!("{end:?}"));
     };
-    format!(
-        "{} against {}",
-        name(a, &outcomes[0]),
-        name(b, &outcomes[1])
-    )
+    let err = Header::of(&frame.bytes).map_or(0, |h| h.err);
+    match frame.kind {
+        FrameKind::Connect(_) => "connect".into(),
+        FrameKind::Event => "event".into(),
+        FrameKind::Reply(i) => format!("reply to {} err {err}", print::op_name(requests[i].op)),
+        FrameKind::Stray => format!("stray reply err {err}"),
+    }
+}
+
+/// Requests and both sides' frames for people; `>>` marks where the sides part.
+fn both(requests: &[Request], outcomes: &[Outcome; 2], first: [Option<usize>; 2]) -> String {
+    let mut text = String::new();
+    for request in requests {
+        text += &format!("  request {}\n", print::request(request));
+    }
+    for (side, outcome) in outcomes.iter().enumerate() {
+        text += ["  left:\n", "  right:\n"][side];
+        for (number, frame) in outcome.frames.iter().enumerate() {
+            let mark = if first[side] == Some(number) {
+                ">>"
+            } else {
+                "  "
+            };
+            text += &format!("  {mark}{}\n", print::frame(requests, frame));
+        }
+        match outcome.end {
+            None => {}
+            Some(End::Closed) => text += "    connection closed\n",
+            Some(End::Silent) => text += "    no answer\n",
+            Some(End::BadLength(n)) => text += &format!("    frame length {n}\n"),
+        }
+    }
+    text
 }
 
 #[cfg(test)]
