@@ -109,7 +109,7 @@ macro_rules! metrics {
 
 metrics! {
     counters {
-        /// Bytes of client frames received, without their length prefix.
+        /// Bytes of client frames received, with their lengths.
         bytes_received_count Here;
         /// Bytes of replies sent.
         response_bytes Here;

@@ -67,7 +67,8 @@ impl Counter {
             .fold(0, |sum, shard| sum.wrapping_add(shard.0.load(Relaxed)))
     }
 
-    pub(super) fn reset(&self) {
+    /// Begins anew at 0.
+    pub fn reset(&self) {
         for shard in &self.shards {
             shard.0.store(0, Relaxed);
         }
@@ -184,6 +185,11 @@ impl Summary {
             shards: Default::default(),
             window: Mutex::default(),
         }
+    }
+
+    /// An empty summary of count, sum, least and largest alone.
+    pub fn basic() -> Summary {
+        Summary::new(Detail::Basic, false)
     }
 
     /// Takes a sample.
@@ -308,7 +314,8 @@ impl Summary {
         }
     }
 
-    pub(super) fn reset(&self) {
+    /// Forgets all samples.
+    pub fn reset(&self) {
         self.window.lock().clear();
         for shard in self.filled() {
             shard.count.store(0, Relaxed);
