@@ -28,6 +28,7 @@ use crate::config::Config;
 use crate::ids::{self, ConnId, Marks, Now, SessionId, Zxid};
 use crate::io::{Applied, Effect, Grant, Input, Origin, Post, Reply, Submit};
 use crate::op::create::Request;
+use crate::op::multi::Malformed;
 use crate::op::{self, Answer, Apply, Prep, Stop};
 use crate::owner::Owner;
 use crate::pending::Pending;
@@ -652,8 +653,11 @@ fn prepare<'a>(
         OpCode::SetData => op::set_data::prepare(p, &parse(body, max_field)?)?,
         OpCode::SetAcl => op::set_acl::prepare(p, &parse(body, max_field)?)?,
         OpCode::Multi => {
-            // Unlike any other body, a bad one here costs a zxid in Java.
-            let ops = op::multi::decode(body, max_field).map_err(Stop::Code)?;
+            // Unlike any other body, most bad ones here cost a zxid in Java.
+            let ops = op::multi::decode(body, max_field).map_err(|error| match error {
+                Malformed::Undecodable => Refusal::Undecodable,
+                Malformed::Refused => Refusal::Stop(Stop::Code(Code::MarshallingError)),
+            })?;
             op::multi::prepare(p, ops)?
         }
         OpCode::Reconfig => {

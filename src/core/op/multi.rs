@@ -3,47 +3,89 @@
 use alloc::vec::Vec;
 
 use jute::Reader;
-use zk_wire::client::{MultiError, MultiOp, decode_multi};
+use zk_wire::client::{MultiError, MultiOp, decode_multi_op};
 use zk_wire::txn::{SubTxn, TxnBody};
 use zk_wire::{Code, OpCode};
 
 use super::create::{Kind, Mode, Request};
 use super::{Answer, Apply, Prep, Stop, apply as apply_one, check, create, delete, set_data};
 
-/// Decodes a multi. Only writes of one kind are allowed, and flags are looked at here already.
+/// Why a multi is refused as a whole, with MARSHALLINGERROR, before any of it is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// As any other body that cannot be decoded: no zxid is taken.
+    Undecodable,
+    /// Java foresees it, and takes a zxid.
+    Refused,
+}
+
+/// Decodes a multi: writes only.
 ///
 /// # Errors
-/// MARSHALLINGERROR, for the whole.
-pub fn decode(body: &[u8], max_field: usize) -> Result<Vec<MultiOp<'_>>, Code> {
-    let bad = |error: MultiError| match error {
-        MultiError::Jute(_) | MultiError::Op(_) => Code::MarshallingError,
-    };
-    let mut ops = decode_multi(&mut Reader::with_limit(body, max_field)).map_err(bad)?;
-    for op in &mut ops {
-        reform(op)?;
+/// See [`decode_any`]; reads and null paths are refused.
+pub fn decode(body: &[u8], max_field: usize) -> Result<Vec<MultiOp<'_>>, Malformed> {
+    let ops = decode_any(&mut Reader::with_limit(body, max_field))?;
+    if ops.iter().any(|op| is_read(op) || !has_path(op)) {
+        return Err(Malformed::Refused);
     }
     Ok(ops)
 }
 
+/// Decodes a multi or multiRead: reads only or writes only, whichever. Flags are looked at here
+/// already.
+///
+/// # Errors
+/// Of what comes first in the body: a null list of a create is undecodable, everything else
+/// refused.
+pub fn decode_any<'a>(reader: &mut Reader<'a>) -> Result<Vec<MultiOp<'a>>, Malformed> {
+    let mut ops: Vec<MultiOp<'a>> = Vec::new();
+    let refused = |error: MultiError| match error {
+        MultiError::Jute(_) | MultiError::Op(_) => Malformed::Refused,
+    };
+    while let Some(mut op) = decode_multi_op(reader).map_err(refused)? {
+        reform(&mut op)?;
+        if ops
+            .first()
+            .is_some_and(|first| is_read(first) != is_read(&op))
+        {
+            return Err(Malformed::Refused);
+        }
+        ops.push(op);
+    }
+    Ok(ops)
+}
+
+fn is_read(op: &MultiOp<'_>) -> bool {
+    matches!(op, MultiOp::GetData(_) | MultiOp::GetChildren(_))
+}
+
+fn has_path(op: &MultiOp<'_>) -> bool {
+    match op {
+        MultiOp::Create(_, request) => request.path.is_some(),
+        MultiOp::CreateTtl(request) => request.path.is_some(),
+        MultiOp::Delete(request) => request.path.is_some(),
+        MultiOp::SetData(request) => request.path.is_some(),
+        MultiOp::Check(request) => request.path.is_some(),
+        MultiOp::GetData(request) | MultiOp::GetChildren(request) => request.path.is_some(),
+    }
+}
+
 /// Inside a multi the flags decide: flag 4 makes a container of create and create2, and a createTTL
 /// without a TTL mode, be it an unknown one, is a create.
-fn reform(op: &mut MultiOp<'_>) -> Result<(), Code> {
+fn reform(op: &mut MultiOp<'_>) -> Result<(), Malformed> {
     match op {
         MultiOp::Create(code, request) => {
-            let mode = Mode::from_flags(request.flags).ok_or(Code::MarshallingError)?;
-            if request.path.is_none() {
-                return Err(Code::MarshallingError);
+            let mode = Mode::from_flags(request.flags).ok_or(Malformed::Refused)?;
+            if request.acl.is_none() {
+                return Err(Malformed::Undecodable);
             }
             match mode.kind {
-                Kind::Ttl => return Err(Code::MarshallingError),
+                Kind::Ttl => return Err(Malformed::Refused),
                 Kind::Container => *code = OpCode::CreateContainer,
                 Kind::Persistent | Kind::Ephemeral => {}
             }
         }
         MultiOp::CreateTtl(request) => {
-            if request.path.is_none() {
-                return Err(Code::MarshallingError);
-            }
             let code = match Mode::from_flags(request.flags).map(|mode| mode.kind) {
                 Some(Kind::Ttl) => return Ok(()),
                 Some(Kind::Container) => OpCode::CreateContainer,
@@ -58,11 +100,11 @@ fn reform(op: &mut MultiOp<'_>) -> Result<(), Code> {
             };
             *op = MultiOp::Create(code, plain);
         }
-        MultiOp::Delete(request) if request.path.is_none() => return Err(Code::MarshallingError),
-        MultiOp::SetData(request) if request.path.is_none() => return Err(Code::MarshallingError),
-        MultiOp::Check(request) if request.path.is_none() => return Err(Code::MarshallingError),
-        MultiOp::Delete(_) | MultiOp::SetData(_) | MultiOp::Check(_) => {}
-        MultiOp::GetData(_) | MultiOp::GetChildren(_) => return Err(Code::MarshallingError),
+        MultiOp::Delete(_)
+        | MultiOp::SetData(_)
+        | MultiOp::Check(_)
+        | MultiOp::GetData(_)
+        | MultiOp::GetChildren(_) => {}
     }
     Ok(())
 }
@@ -128,4 +170,53 @@ pub fn apply<'a>(a: &mut Apply<'_>, subs: &'a [SubTxn<'a>]) -> Answer<'a> {
         },
     });
     Answer::Multi(answers.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use zk_wire::client::{Acl, CreateRequest, PathWatchRequest, encode_multi};
+
+    use super::*;
+
+    fn create(flags: i32, acl: Option<Vec<Acl<'static>>>) -> MultiOp<'static> {
+        let request = CreateRequest {
+            path: Some("/a".into()),
+            data: None,
+            acl,
+            flags,
+        };
+        MultiOp::Create(OpCode::Create, request)
+    }
+
+    fn decoded(ops: &[MultiOp<'_>]) -> Result<usize, Malformed> {
+        let mut bytes = Vec::new();
+        encode_multi(ops, &mut bytes);
+        decode(&bytes, 1000).map(|ops| ops.len())
+    }
+
+    #[test]
+    fn what_is_wrong_first_decides() {
+        let list = Some(Vec::new());
+        let read = MultiOp::GetData(PathWatchRequest {
+            path: Some("/a".into()),
+            watch: false,
+        });
+        assert_eq!(decoded(&[create(0, list.clone())]), Ok(1));
+        assert_eq!(decoded(&[create(0, None)]), Err(Malformed::Undecodable));
+        assert_eq!(decoded(&[create(5, None)]), Err(Malformed::Undecodable));
+        assert_eq!(decoded(&[create(7, None)]), Err(Malformed::Refused));
+        assert_eq!(
+            decoded(&[create(0, None), create(7, list.clone())]),
+            Err(Malformed::Undecodable)
+        );
+        assert_eq!(
+            decoded(&[create(5, list.clone()), create(0, None)]),
+            Err(Malformed::Refused)
+        );
+        assert_eq!(
+            decoded(&[create(0, list.clone()), read.clone(), create(0, None)]),
+            Err(Malformed::Refused)
+        );
+        assert_eq!(decoded(&[read]), Err(Malformed::Refused));
+    }
 }

@@ -10,7 +10,7 @@ use zk_wire::OpCode;
 use zk_wire::client::{
     Create2Response, CreateRequest, CreateTtlRequest, DeleteRequest, MultiOp, MultiResult,
     PathRequest, PathResponse, ReconfigRequest, SetAclRequest, SetDataRequest, Stat, StatResponse,
-    decode_multi, encode_multi_results,
+    decode_multi, decode_multi_op, encode_multi_results,
 };
 use zk_wire::stat::StatPersisted;
 
@@ -124,7 +124,8 @@ pub fn plain(rules: &Rules, op: OpCode, body: &[u8]) -> Option<(i32, Vec<u8>)> {
         OpCode::SetData => is::<SetDataRequest<'_>>(r),
         OpCode::SetAcl => is::<SetAclRequest<'_>>(r),
         OpCode::Reconfig => is::<ReconfigRequest<'_>>(r),
-        OpCode::Multi | OpCode::CloseSession => true,
+        OpCode::Multi => !meets_null_list(r),
+        OpCode::CloseSession => true,
         OpCode::Exists
         | OpCode::GetData
         | OpCode::GetAcl
@@ -148,6 +149,26 @@ pub fn plain(rules: &Rules, op: OpCode, body: &[u8]) -> Option<(i32, Vec<u8>)> {
         | OpCode::Error => return no_write(op),
     };
     (!decodes).then(|| (-5, Vec::new()))
+}
+
+/// Whether what is wrong with a multi first is a create with a null list: Java trips over it, where
+/// it refuses all else in good order and takes a zxid.
+fn meets_null_list(mut r: Reader<'_>) -> bool {
+    let mut reads = None;
+    while let Ok(Some(op)) = decode_multi_op(&mut r) {
+        if let MultiOp::Create(_, request) = &op {
+            match request.flags {
+                0..=6 if request.acl.is_none() => return true,
+                0..=4 => {}
+                _ => return false,
+            }
+        }
+        let read = matches!(op, MultiOp::GetData(_) | MultiOp::GetChildren(_));
+        if *reads.get_or_insert(read) != read {
+            return false;
+        }
+    }
+    false
 }
 
 fn no_write<T>(op: OpCode) -> T {

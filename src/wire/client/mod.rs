@@ -15,7 +15,7 @@ pub use acl::{Acl, Id, perms};
 pub use connect::{ConnectRequest, ConnectResponse};
 pub use header::{ErrorResponse, ReplyHeader, RequestHeader, xid};
 pub use multi::{
-    MULTI_END, MultiError, MultiHeader, MultiOp, MultiResult, decode_multi, decode_multi_results,
-    encode_multi, encode_multi_results,
+    MULTI_END, MultiError, MultiHeader, MultiOp, MultiResult, decode_multi, decode_multi_op,
+    decode_multi_results, encode_multi, encode_multi_results,
 };
 pub use op::*;

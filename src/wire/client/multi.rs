@@ -106,6 +106,53 @@ impl MultiOp<'_> {
     }
 }
 
+/// Reads the next operation of a multi or multiRead request, or nothing at the closing header. For
+/// who must judge each operation before the next one is read.
+///
+/// # Errors
+/// See [`MultiError`].
+pub fn decode_multi_op<'a>(r: &mut Reader<'a>) -> Result<Option<MultiOp<'a>>, MultiError> {
+    let header = MultiHeader::decode(r)?;
+    if header.done {
+        return Ok(None);
+    }
+    let op = OpCode::from_i32(header.op).ok_or(MultiError::Op(header.op))?;
+    Ok(Some(match op {
+        OpCode::Create | OpCode::Create2 | OpCode::CreateContainer => {
+            MultiOp::Create(op, CreateRequest::decode(r)?)
+        }
+        OpCode::CreateTtl => MultiOp::CreateTtl(CreateTtlRequest::decode(r)?),
+        OpCode::Delete => MultiOp::Delete(DeleteRequest::decode(r)?),
+        OpCode::SetData => MultiOp::SetData(SetDataRequest::decode(r)?),
+        OpCode::Check => MultiOp::Check(CheckRequest::decode(r)?),
+        OpCode::GetData => MultiOp::GetData(PathWatchRequest::decode(r)?),
+        OpCode::GetChildren => MultiOp::GetChildren(PathWatchRequest::decode(r)?),
+        OpCode::Exists
+        | OpCode::GetAcl
+        | OpCode::SetAcl
+        | OpCode::Sync
+        | OpCode::Ping
+        | OpCode::GetChildren2
+        | OpCode::Multi
+        | OpCode::Reconfig
+        | OpCode::CheckWatches
+        | OpCode::RemoveWatches
+        | OpCode::DeleteContainer
+        | OpCode::MultiRead
+        | OpCode::Auth
+        | OpCode::SetWatches
+        | OpCode::Sasl
+        | OpCode::GetEphemerals
+        | OpCode::GetAllChildrenNumber
+        | OpCode::SetWatches2
+        | OpCode::AddWatch
+        | OpCode::WhoAmI
+        | OpCode::CreateSession
+        | OpCode::CloseSession
+        | OpCode::Error => return Err(MultiError::Op(header.op)),
+    }))
+}
+
 /// Reads the body of a multi or multiRead request up to the closing header. The number of
 /// operations is bounded by the bytes only.
 ///
@@ -113,47 +160,10 @@ impl MultiOp<'_> {
 /// See [`MultiError`].
 pub fn decode_multi<'a>(r: &mut Reader<'a>) -> Result<Vec<MultiOp<'a>>, MultiError> {
     let mut ops = Vec::new();
-    loop {
-        let header = MultiHeader::decode(r)?;
-        if header.done {
-            return Ok(ops);
-        }
-        let op = OpCode::from_i32(header.op).ok_or(MultiError::Op(header.op))?;
-        ops.push(match op {
-            OpCode::Create | OpCode::Create2 | OpCode::CreateContainer => {
-                MultiOp::Create(op, CreateRequest::decode(r)?)
-            }
-            OpCode::CreateTtl => MultiOp::CreateTtl(CreateTtlRequest::decode(r)?),
-            OpCode::Delete => MultiOp::Delete(DeleteRequest::decode(r)?),
-            OpCode::SetData => MultiOp::SetData(SetDataRequest::decode(r)?),
-            OpCode::Check => MultiOp::Check(CheckRequest::decode(r)?),
-            OpCode::GetData => MultiOp::GetData(PathWatchRequest::decode(r)?),
-            OpCode::GetChildren => MultiOp::GetChildren(PathWatchRequest::decode(r)?),
-            OpCode::Exists
-            | OpCode::GetAcl
-            | OpCode::SetAcl
-            | OpCode::Sync
-            | OpCode::Ping
-            | OpCode::GetChildren2
-            | OpCode::Multi
-            | OpCode::Reconfig
-            | OpCode::CheckWatches
-            | OpCode::RemoveWatches
-            | OpCode::DeleteContainer
-            | OpCode::MultiRead
-            | OpCode::Auth
-            | OpCode::SetWatches
-            | OpCode::Sasl
-            | OpCode::GetEphemerals
-            | OpCode::GetAllChildrenNumber
-            | OpCode::SetWatches2
-            | OpCode::AddWatch
-            | OpCode::WhoAmI
-            | OpCode::CreateSession
-            | OpCode::CloseSession
-            | OpCode::Error => return Err(MultiError::Op(header.op)),
-        });
+    while let Some(op) = decode_multi_op(r)? {
+        ops.push(op);
     }
+    Ok(ops)
 }
 
 /// Appends the body of a multi or multiRead request.
