@@ -576,7 +576,10 @@ impl Conn {
         let err = match answer(&mut read, op, body) {
             Ok(()) => 0,
             Err(Stop::Code(code)) => {
-                self.out.truncate(start + HEAD);
+                // A failed multiRead may have a body.
+                if op != OpCode::MultiRead {
+                    self.out.truncate(start + HEAD);
+                }
                 code.to_i32()
             }
             Err(Stop::Need(need)) => {

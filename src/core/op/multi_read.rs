@@ -4,22 +4,22 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use jute::Reader;
-use zk_wire::client::{
-    ChildrenResponse, DataResponse, MultiOp, MultiResult, decode_multi, encode_multi_results,
-};
+use zk_wire::client::{ChildrenResponse, DataResponse, MultiOp, MultiResult, encode_multi_results};
 use zk_wire::{Code, OpCode};
 
-use super::{Read, Stop};
+use super::{Read, Stop, multi};
 use crate::acl::perm;
 
 /// Answers a multiRead. Watch flags are ignored, as in Java.
 ///
 /// # Errors
-/// MARSHALLINGERROR for another operation inside.
+/// MARSHALLINGERROR for another operation inside, or a null path: it alone of all errors comes with
+/// a body, the results before that operation.
 pub fn read(r: &mut Read<'_>, body: &[u8]) -> Result<(), Stop> {
-    let ops = decode_multi(&mut Reader::with_limit(body, r.config.max_field))
-        .map_err(|_| Code::MarshallingError)?;
+    let mut reader = Reader::with_limit(body, r.config.max_field);
+    let ops = multi::decode_any(&mut reader).map_err(|_| Code::MarshallingError)?;
     let mut results = Vec::with_capacity(ops.len());
+    let mut malformed = false;
     for op in &ops {
         let (code, request) = match op {
             MultiOp::GetData(request) => (OpCode::GetData, request),
@@ -28,10 +28,14 @@ pub fn read(r: &mut Read<'_>, body: &[u8]) -> Result<(), Stop> {
             | MultiOp::CreateTtl(_)
             | MultiOp::Delete(_)
             | MultiOp::SetData(_)
-            | MultiOp::Check(_) => return Err(Code::MarshallingError.into()),
+            | MultiOp::Check(_) => {
+                malformed = true;
+                break;
+            }
         };
         let Some(path) = request.path.as_deref() else {
-            return Err(Code::MarshallingError.into());
+            malformed = true;
+            break;
         };
         results.push(match one(r, code, path) {
             Ok(result) => result,
@@ -42,6 +46,9 @@ pub fn read(r: &mut Read<'_>, body: &[u8]) -> Result<(), Stop> {
     let mut encoded = Vec::new();
     encode_multi_results(&results, &mut encoded);
     r.out.append(&mut encoded);
+    if malformed {
+        return Err(Code::MarshallingError.into());
+    }
     Ok(())
 }
 
