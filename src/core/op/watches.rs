@@ -25,7 +25,7 @@ pub fn add(r: &mut Read<'_>, body: &[u8]) -> Result<(), Stop> {
         1 => true,
         _ => return Err(Code::MarshallingError.into()),
     };
-    let path = non_null(&request.path)?;
+    let path = name(&request.path);
     let conn = r.conn;
     r.watches
         .with(&mut |watches| watches.add_watch(conn, path, recursive));
@@ -40,7 +40,7 @@ pub fn add(r: &mut Read<'_>, body: &[u8]) -> Result<(), Stop> {
 pub fn check(r: &mut Read<'_>, body: &[u8], remove: bool) -> Result<(), Stop> {
     let request: WatchesRequest<'_> = decode(body, r.config.max_field)?;
     let kind = Kind::from_i32(request.kind).ok_or(Code::MarshallingError)?;
-    let path = non_null(&request.path)?;
+    let path = name(&request.path);
     let conn = r.conn;
     let mut found = false;
     r.watches.with(&mut |watches| {
@@ -61,7 +61,8 @@ pub fn check(r: &mut Read<'_>, body: &[u8], remove: bool) -> Result<(), Stop> {
 /// in front of the reply, with zxid -1 and without an access check; the rest is watched.
 ///
 /// # Errors
-/// MARSHALLINGERROR, also for a null vector.
+/// MARSHALLINGERROR, also for a null vector or path: what stands before it is told and watched all
+/// the same.
 pub fn set(r: &mut Read<'_>, body: &[u8], with_persistent: bool) -> Result<(), Stop> {
     let request = if with_persistent {
         decode::<SetWatches2<'_>>(body, r.config.max_field)?
@@ -82,33 +83,12 @@ pub fn set(r: &mut Read<'_>, body: &[u8], with_persistent: bool) -> Result<(), S
         }
     };
     let since = request.relative_zxid;
-    let data = paths(&request.data)?;
-    let exist = paths(&request.exist)?;
-    let child = paths(&request.child)?;
-    let persistent = paths(&request.persistent)?;
-    let recursive = paths(&request.persistent_recursive)?;
 
     // Look everything up first: nothing is told or watched while a row is missing.
     let mut plan: Vec<(&str, Table, Option<Event>)> = Vec::new();
-    let changed = |node: Option<NodeView<'_>>, newer: fn(&NodeView<'_>) -> i64, event| match node {
-        None => Some(Event::Deleted),
-        Some(node) if newer(&node) > since => Some(event),
-        Some(_) => None,
-    };
-    for path in &data {
-        let event = changed(r.tree.get(path)?, |n| n.stat().mzxid, Event::DataChanged);
-        plan.push((path, Table::Data, event));
-    }
-    for path in &exist {
-        plan.push((path, Table::Data, r.tree.get(path)?.map(|_| Event::Created)));
-    }
-    for path in &child {
-        let event = changed(
-            r.tree.get(path)?,
-            |n| n.stat().pzxid,
-            Event::ChildrenChanged,
-        );
-        plan.push((path, Table::Child, event));
+    let looked_up = look_up(r, &request, since, &mut plan);
+    if let Err(Stop::Need(_)) = looked_up {
+        return looked_up;
     }
     for (path, _, event) in &plan {
         if let Some(event) = event {
@@ -116,25 +96,71 @@ pub fn set(r: &mut Read<'_>, body: &[u8], with_persistent: bool) -> Result<(), S
         }
     }
     let conn = r.conn;
+    let mut whole = looked_up;
     r.watches.with(&mut |watches| {
         for (path, table, event) in &plan {
             if event.is_none() {
                 watches.arm(conn, *table, path, Mode::Standard);
             }
         }
-        for path in &persistent {
-            watches.add_watch(conn, path, false);
-        }
-        for path in &recursive {
-            watches.add_watch(conn, path, true);
+        for (list, recursive) in [
+            (&request.persistent, false),
+            (&request.persistent_recursive, true),
+        ] {
+            if whole.is_ok() {
+                whole = list
+                    .as_ref()
+                    .map(|list| {
+                        list.iter()
+                            .for_each(|path| watches.add_watch(conn, name(path), recursive));
+                    })
+                    .ok_or(Stop::Code(Code::MarshallingError));
+            }
         }
     });
+    whole
+}
+
+/// What becomes of the one-shot watches of a setWatches, up to the first null list or path.
+fn look_up<'q>(
+    r: &Read<'_>,
+    request: &'q SetWatches2<'_>,
+    since: i64,
+    plan: &mut Vec<(&'q str, Table, Option<Event>)>,
+) -> Result<(), Stop> {
+    let changed = |node: Option<NodeView<'_>>, newer: fn(&NodeView<'_>) -> i64, event| match node {
+        None => Some(Event::Deleted),
+        Some(node) if newer(&node) > since => Some(event),
+        Some(_) => None,
+    };
+    for path in present(&request.data)? {
+        let path = non_null(path)?;
+        let event = changed(r.tree.get(path)?, |n| n.stat().mzxid, Event::DataChanged);
+        plan.push((path, Table::Data, event));
+    }
+    for path in present(&request.exist)? {
+        let path = non_null(path)?;
+        plan.push((path, Table::Data, r.tree.get(path)?.map(|_| Event::Created)));
+    }
+    for path in present(&request.child)? {
+        let path = non_null(path)?;
+        let event = changed(
+            r.tree.get(path)?,
+            |n| n.stat().pzxid,
+            Event::ChildrenChanged,
+        );
+        plan.push((path, Table::Child, event));
+    }
     Ok(())
 }
 
-fn paths<'a>(list: &'a Vector<Str<'_>>) -> Result<Vec<&'a str>, Stop> {
-    let list = list.as_ref().ok_or(Code::MarshallingError)?;
-    list.iter().map(non_null).collect()
+fn present<'a, 's>(list: &'a Vector<Str<'s>>) -> Result<&'a [Str<'s>], Stop> {
+    list.as_deref().ok_or(Stop::Code(Code::MarshallingError))
+}
+
+/// The name under which a path is watched. Java's tables take null too, and print it like this.
+fn name<'a>(path: &'a Str<'_>) -> &'a str {
+    path.as_deref().unwrap_or("null")
 }
 
 /// Appends a whole notification frame. The state is always SyncConnected.

@@ -18,7 +18,7 @@ use super::{Rules, State, Znode};
 pub struct Answer {
     /// The reply's error.
     pub err: i32,
-    /// The reply's body; empty with an error.
+    /// The reply's body; empty with an error, but for a multiRead's.
     pub body: Vec<u8>,
     /// Events that precede it, of zxid -1.
     pub events: Vec<Event>,
@@ -31,6 +31,8 @@ struct Reading<'a> {
     ids: &'a [Identity],
     watches: &'a mut WatchSet,
     events: Vec<Event>,
+    /// The body of a failure.
+    partial: Vec<u8>,
 }
 
 /// Answers a read at a state, and arms what it arms.
@@ -50,6 +52,7 @@ pub fn read(
         ids,
         watches,
         events: Vec::new(),
+        partial: Vec::new(),
     };
     match reading.answer(op, body) {
         Ok(body) => Answer {
@@ -59,7 +62,8 @@ pub fn read(
         },
         Err(err) => Answer {
             err,
-            ..Answer::default()
+            body: reading.partial,
+            events: reading.events,
         },
     }
 }
@@ -78,10 +82,15 @@ fn names(state: &State, path: &str) -> jute::List<jute::Str<'static>> {
     )
 }
 
-fn texts<'a>(list: &'a jute::List<jute::Str<'_>>) -> Result<Vec<&'a str>, i32> {
+fn texts<'a>(
+    list: &'a jute::List<jute::Str<'_>>,
+) -> Result<impl Iterator<Item = Option<&'a str>>, i32> {
     let list = list.as_ref().ok_or(-5)?;
-    list.iter().map(|text| text.as_deref().ok_or(-5)).collect()
+    Ok(list.iter().map(|text| text.as_deref()))
 }
+
+/// What a null path is watched as.
+const NULL: &str = "null";
 
 impl Reading<'_> {
     fn node(&self, path: &str) -> Result<&Znode, i32> {
@@ -191,7 +200,7 @@ impl Reading<'_> {
                     _ => return Err(-5),
                 };
                 self.watches
-                    .add(request.path.as_deref().ok_or(-5)?, recursive);
+                    .add(request.path.as_deref().unwrap_or(NULL), recursive);
                 Ok(ErrorResponse { err: 0 }.to_vec())
             }
             OpCode::CheckWatches | OpCode::RemoveWatches => {
@@ -201,7 +210,10 @@ impl Reading<'_> {
                 if !(1..=5).contains(&request.kind) {
                     return Err(-5);
                 }
-                match self.watches.check(path.ok_or(-5)?, request.kind, remove) {
+                match self
+                    .watches
+                    .check(path.unwrap_or(NULL), request.kind, remove)
+                {
                     Some(true) => Ok(Vec::new()),
                     Some(false) => Err(-121),
                     None => Err(-5),
@@ -273,10 +285,22 @@ impl Reading<'_> {
         .to_vec())
     }
 
-    fn multi_read(&self, body: &[u8]) -> Result<Vec<u8>, i32> {
+    fn multi_read(&mut self, body: &[u8]) -> Result<Vec<u8>, i32> {
         let mut reader = Reader::with_limit(body, self.max_field);
         let ops = decode_multi(&mut reader).map_err(|_| -5)?;
+        let read = |op: &MultiOp<'_>| matches!(op, MultiOp::GetData(_) | MultiOp::GetChildren(_));
+        let mixed = ops.iter().any(|op| read(op) != read(&ops[0]));
+        let odd_create = ops.iter().any(|op| match op {
+            MultiOp::Create(_, request) => {
+                !(0..=4).contains(&request.flags) || request.acl.is_none()
+            }
+            _ => false,
+        });
+        if mixed || odd_create {
+            return Err(-5);
+        }
         let mut results = Vec::new();
+        let mut whole = true;
         for op in &ops {
             let (path, list) = match op {
                 MultiOp::GetData(request) => (request.path.as_deref(), false),
@@ -285,9 +309,12 @@ impl Reading<'_> {
                 | MultiOp::CreateTtl(_)
                 | MultiOp::Delete(_)
                 | MultiOp::SetData(_)
-                | MultiOp::Check(_) => return Err(-5),
+                | MultiOp::Check(_) => (None, false),
             };
-            let path = path.ok_or(-5)?;
+            let Some(path) = path else {
+                whole = false;
+                break;
+            };
             results.push(match self.node(path) {
                 Err(code) => MultiResult::Error(code),
                 Ok(_) if list => MultiResult::GetChildren(ChildrenResponse {
@@ -301,41 +328,43 @@ impl Reading<'_> {
         }
         let mut out = Vec::new();
         encode_multi_results(&results, &mut out);
-        Ok(out)
+        if whole {
+            return Ok(out);
+        }
+        self.partial = out;
+        Err(-5)
     }
 
     fn set_watches(&mut self, request: SetWatches2<'_>) -> Result<Vec<u8>, i32> {
         let since = request.relative_zxid;
-        let data = texts(&request.data)?;
-        let exist = texts(&request.exist)?;
-        let child = texts(&request.child)?;
-        let persistent = texts(&request.persistent)?;
-        let recursive = texts(&request.persistent_recursive)?;
-        for path in data {
+        for path in texts(&request.data)? {
+            let path = path.ok_or(-5)?;
             match self.state.get(path) {
                 None => self.events.push((2, path.into())),
                 Some(node) if node.stat.mzxid > since => self.events.push((3, path.into())),
                 Some(_) => self.watches.arm_data(path),
             }
         }
-        for path in exist {
+        for path in texts(&request.exist)? {
+            let path = path.ok_or(-5)?;
             match self.state.get(path) {
                 None => self.watches.arm_data(path),
                 Some(_) => self.events.push((1, path.into())),
             }
         }
-        for path in child {
+        for path in texts(&request.child)? {
+            let path = path.ok_or(-5)?;
             match self.state.get(path) {
                 None => self.events.push((2, path.into())),
                 Some(node) if node.stat.pzxid > since => self.events.push((4, path.into())),
                 Some(_) => self.watches.arm_child(path),
             }
         }
-        for path in persistent {
-            self.watches.add(path, false);
+        for path in texts(&request.persistent)? {
+            self.watches.add(path.unwrap_or(NULL), false);
         }
-        for path in recursive {
-            self.watches.add(path, true);
+        for path in texts(&request.persistent_recursive)? {
+            self.watches.add(path.unwrap_or(NULL), true);
         }
         Ok(Vec::new())
     }
