@@ -106,11 +106,24 @@ impl Writer {
     pub fn connect(&mut self, addr: SocketAddr, timeout: i32) -> Result<Conn, String> {
         let session = match &self.session {
             Some(kept) => {
-                let back = seen::attach(addr, kept.timeout, kept.id, &kept.passwd)?
+                let mut back = seen::attach(addr, kept.timeout, kept.id, &kept.passwd)?
                     .ok_or_else(|| format!("session {:#x} was refused", kept.id))?;
                 if (back.id, &back.passwd) != (kept.id, &kept.passwd) {
-                    return Err(format!("session {:#x} came back as {:#x}", kept.id, back.id));
+                    return Err(format!(
+                        "session {:#x} came back as {:#x}",
+                        kept.id, back.id
+                    ));
                 }
+                // What it owned before is its own still.
+                let reply = back.call(&Op::Ephemerals)?;
+                check_read(
+                    &mut self.acked,
+                    &Op::Ephemerals,
+                    kept.id,
+                    reply.err,
+                    &reply.body,
+                )
+                .map_err(|why| format!("session {:#x} after it came back: {why}", kept.id))?;
                 back
             }
             None => {
@@ -246,60 +259,54 @@ impl Writer {
     /// Returns that number and how many there were.
     ///
     /// # Errors
-    /// No number will do.
+    /// No number will do; nothing is changed then.
     pub fn settle(
         &mut self,
         read: &BTreeMap<String, Seen>,
         expired: bool,
     ) -> Result<(usize, usize), String> {
         let session = self.session_id();
-        let sent: Vec<Op> = self
-            .flying
-            .drain(..)
-            .map(|(_, op)| op)
-            .filter(Op::is_write)
-            .collect();
+        let writes = self.flying.iter().map(|(_, op)| op);
+        let sent: Vec<&Op> = writes.filter(|op| op.is_write()).collect();
         let mut model = self.acked.clone();
+        let mut closed = self.closed;
         let mut wrong = Vec::new();
-        let mut found = None;
-        for kept in 0..=sent.len() {
-            if kept > 0 {
-                model.write(&sent[kept - 1], UNKNOWN, session);
-                if let Op::CloseSession = sent[kept - 1] {
-                    self.closed = true;
-                }
-            }
-            let differs = model.differs(read);
-            let Some(differs) = differs else {
-                found = Some((kept, model.clone()));
+        let mut kept = 0;
+        loop {
+            let Some(differs) = model.differs(read) else {
                 break;
             };
-            if expired {
-                let mut closed = model.clone();
-                closed.close(session, UNKNOWN);
-                if closed.differs(read).is_none() {
-                    self.closed = true;
-                    found = Some((kept, closed));
+            wrong.push(differs);
+            if expired && !closed {
+                let mut gone = model.clone();
+                gone.close(session, UNKNOWN);
+                if gone.differs(read).is_none() {
+                    (model, closed) = (gone, true);
                     break;
                 }
             }
-            wrong.push(differs);
+            let Some(op) = sent.get(kept) else {
+                return Err(format!(
+                    "{} is not what any of the first {} to {} requests make: after all that was acknowledged {}; after all {}",
+                    self.acked.root,
+                    self.replies,
+                    self.replies as usize + sent.len(),
+                    wrong[0],
+                    wrong[wrong.len() - 1]
+                ));
+            };
+            model.write(op, UNKNOWN, session);
+            closed |= matches!(op, Op::CloseSession);
+            kept += 1;
         }
-        let Some((kept, mut model)) = found else {
-            return Err(format!(
-                "{} is not what any of the first {} to {} requests make: after all that was acknowledged {}; after all {}",
-                self.acked.root,
-                self.replies,
-                self.replies as usize + sent.len(),
-                wrong[0],
-                wrong[wrong.len() - 1]
-            ));
-        };
+        let counts = (kept, sent.len());
         model.settle(read);
+        self.closed = closed;
+        self.ahead = model.clone();
         self.acked = model;
-        self.ahead = self.acked.clone();
+        self.flying.clear();
         self.zxids.clear();
-        Ok((kept, sent.len()))
+        Ok(counts)
     }
 
     /// A path of the two levels below the root.

@@ -12,6 +12,7 @@
 //! subtree must be exactly what the writer's first k requests make, for one k between the number
 //! of replies it got and the number of requests it sent.
 
+pub mod base;
 pub mod damage;
 pub mod files;
 pub mod full;
@@ -34,6 +35,8 @@ pub struct Context {
     pub binary: PathBuf,
     /// A folder for this run.
     pub work: PathBuf,
+    /// A folder for all cases of this run.
+    pub shared: PathBuf,
     /// The seed of everything random.
     pub seed: u64,
     /// Rounds of kill -9.

@@ -517,8 +517,9 @@ fn check_multi_read(model: &Model, reads: &[(bool, String)], body: &[u8]) -> Res
     for ((_, path), result) in reads.iter().zip(&results) {
         let checked = match (model.nodes.get(path), result) {
             (None, MultiResult::Error(err)) => same_code(Code::NoNode, *err),
-            (Some(node), MultiResult::GetData(reply)) => same_data(node, reply.data)
-                .and_then(|()| same_stat(&node.stat(), &reply.stat)),
+            (Some(node), MultiResult::GetData(reply)) => {
+                same_data(node, reply.data).and_then(|()| same_stat(&node.stat(), &reply.stat))
+            }
             (Some(node), MultiResult::GetChildren(reply)) => {
                 same_names(node.children.iter().cloned(), names(&reply.children))
             }
