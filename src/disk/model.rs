@@ -185,7 +185,8 @@ struct State {
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
     pending: Vec<NameOp>,
-    fault: Option<Fault>,
+    /// What fails, and how many matching calls get through before.
+    fault: Option<(Fault, u64)>,
     capacity: Option<u64>,
     calls: u64,
     stop_at: Option<u64>,
@@ -288,7 +289,12 @@ impl ModelFiles {
 
     /// Lets the next matching call fail.
     pub fn fail_next(&self, fault: Fault) {
-        self.lock().fault = Some(fault);
+        self.fail_after(fault, 0);
+    }
+
+    /// Lets a matching call fail after so many have got through.
+    pub fn fail_after(&self, fault: Fault, calls: u64) {
+        self.lock().fault = Some((fault, calls));
     }
 
     /// Bounds the bytes of all files together; beyond it writes fail as on a full disk, after
@@ -347,7 +353,18 @@ impl State {
     }
 
     fn take_fault(&mut self, fits: impl Fn(Fault) -> bool) -> Option<Fault> {
-        self.fault.take_if(|f| fits(*f))
+        let (fault, left) = self.fault.as_mut().filter(|(f, _)| fits(*f))?;
+        let fault = *fault;
+        match left.checked_sub(1) {
+            Some(fewer) => {
+                *left = fewer;
+                None
+            }
+            None => {
+                self.fault = None;
+                Some(fault)
+            }
+        }
     }
 
     /// How many of `want` further bytes fit on the disk.

@@ -115,6 +115,9 @@ impl MarkFile {
                 .create(&path)
                 .map_err(|e| Error::io("create", &path, e))?
         };
+        // Written from nothing, as a failed sync of an earlier run may have left the file's size
+        // in doubt. Without a mark the log is judged more strictly, and just now it is settled.
+        handle.set_size(0).map_err(|e| Error::io("cut", &path, e))?;
         handle
             .write_at(&now.encode(), 0)
             .map_err(|e| Error::io("write", &path, e))?;

@@ -123,8 +123,8 @@ fn run(seed: u64, force_sync: bool) -> Result<(), String> {
             check_reader(&world, from)?;
         }
         match dice.below(8) {
-            0 => world.disk.fail_next(Fault::Sync),
-            1 => world.disk.fail_next(Fault::SyncDir),
+            0 => world.disk.fail_after(Fault::Sync, dice.below(12)),
+            1 => world.disk.fail_after(Fault::SyncDir, dice.below(4)),
             2 => world.disk.fail_next(Fault::Write {
                 after: dice.below(2_000) as usize,
             }),
@@ -150,7 +150,7 @@ fn run(seed: u64, force_sync: bool) -> Result<(), String> {
 
 #[test]
 fn nothing_acknowledged_is_lost() {
-    for seed in 0..1_000 {
+    for seed in common::seeds(500) {
         if let Err(why) = run(seed, true) {
             panic!("seed {seed}: {why}");
         }
@@ -218,7 +218,7 @@ fn every_kill_point_of_one_history() {
 
 #[test]
 fn kill_points_of_repair_and_truncate() {
-    for seed in 0..300 {
+    for seed in common::seeds(300) {
         let mut dice = Dice(seed);
         let mut world = World {
             disk: disk(),

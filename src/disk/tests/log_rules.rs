@@ -589,3 +589,29 @@ fn misuse_is_refused_before_anything_is_written() {
         Err(Error::Misuse(_))
     ));
 }
+
+#[test]
+fn what_a_failed_sync_left_in_memory_is_durable_after_the_next_start() {
+    // The first sync of a segment and a later one; whatever the disk then forgets.
+    for failing in [1, 2] {
+        for seed in 0..40 {
+            let disk = disk();
+            let mut writer = start(&disk, NO_PADDING);
+            fill(&mut writer, 1..failing, 600);
+            for zxid in failing..failing + 4 {
+                writer.append(zxid, &payload(zxid, 600, 0)).unwrap();
+            }
+            disk.fail_next(Fault::Sync);
+            assert!(writer.sync().is_err());
+            disk.kill();
+            // They are read back, so clients are shown them from now on.
+            let mut writer = start(&disk, NO_PADDING);
+            assert_eq!(writer.durable(), failing + 3);
+            fill(&mut writer, [failing + 4], 600);
+            let mut dice = common::Dice(seed);
+            disk.crash(&mut || dice.roll());
+            let found = look(&disk).unwrap();
+            assert_eq!(found.last_zxid, Some(failing + 4), "seed {seed}");
+        }
+    }
+}

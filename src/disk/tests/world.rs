@@ -216,7 +216,7 @@ fn run(seed: u64) -> Result<usize, String> {
         // Faults come after the start: a start that cannot write is refused, which is no finding.
         let fault = dice.below(8);
         match fault {
-            0 => world.disk.fail_next(Fault::Sync),
+            0 => world.disk.fail_after(Fault::Sync, dice.below(30)),
             1 => world.disk.stop_at(dice.below(120)),
             2 => world.store.fail_writes(true),
             3 => world.store.fail_flushes(true),
@@ -241,7 +241,7 @@ fn run(seed: u64) -> Result<usize, String> {
 #[test]
 fn the_store_and_the_tail_are_the_tree() {
     let mut purged = 0;
-    for seed in 0..400 {
+    for seed in common::seeds(250) {
         purged += run(seed).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
     }
     assert!(purged > 100, "only {purged} segments were ever purged");

@@ -35,6 +35,12 @@ impl Dice {
     }
 }
 
+/// The seeds to run: so many, or as many as `SEEDS` says.
+pub fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let asked = std::env::var("SEEDS").ok().and_then(|n| n.parse().ok());
+    0..asked.unwrap_or(usual)
+}
+
 /// A payload that looks like a setData transaction: a header and `len` bytes more.
 pub fn payload(zxid: i64, len: usize, salt: u64) -> Vec<u8> {
     let mut out = Vec::with_capacity(32 + len);
