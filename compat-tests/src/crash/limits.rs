@@ -14,7 +14,7 @@ pub const STOP: Duration = Duration::from_secs(10);
 /// Longest wait for sessions to expire, beyond their timeouts.
 pub const EXPIRY: Duration = Duration::from_secs(20);
 /// Longest wait for the moment of a kill.
-pub const KILL_MOMENT: Duration = Duration::from_secs(8);
+pub const KILL_MOMENT: Duration = Duration::from_secs(6);
 /// Longest wait for a full disk to end a server.
 pub const FULL: Duration = Duration::from_secs(60);
 /// Pause between two looks at a file or a port, which nothing announces.

@@ -75,6 +75,8 @@ pub struct Writer {
     pub replies: u64,
     /// Whether the session was closed, and that acknowledged.
     pub closed: bool,
+    /// Whether a closeSession was not answered before a crash, and no node tells what became of it.
+    unsure: bool,
     rng: Rng,
 }
 
@@ -95,6 +97,7 @@ impl Writer {
             zxids: Vec::new(),
             replies: 0,
             closed: false,
+            unsure: false,
             rng: Rng::with_seed(seed),
         }
     }
@@ -104,10 +107,17 @@ impl Writer {
     /// # Errors
     /// It has one and that is refused, or another comes back.
     pub fn connect(&mut self, addr: SocketAddr, timeout: i32) -> Result<Conn, String> {
+        let unsure = std::mem::take(&mut self.unsure);
         let session = match &self.session {
             Some(kept) => {
-                let mut back = seen::attach(addr, kept.timeout, kept.id, &kept.passwd)?
-                    .ok_or_else(|| format!("session {:#x} was refused", kept.id))?;
+                let back = seen::attach(addr, kept.timeout, kept.id, &kept.passwd)?;
+                let Some(mut back) = back else {
+                    if unsure {
+                        self.session = None;
+                        return self.connect(addr, timeout);
+                    }
+                    return Err(format!("session {:#x} was refused", kept.id));
+                };
                 if (back.id, &back.passwd) != (kept.id, &kept.passwd) {
                     return Err(format!(
                         "session {:#x} came back as {:#x}",
@@ -190,6 +200,11 @@ impl Writer {
                         heard = Instant::now();
                         self.reply(&frame, session)?;
                         done.fetch_add(1, Ordering::Relaxed);
+                    }
+                    // A ping behind the closeSession is not answered.
+                    Err(End::Closed) if self.closed => {
+                        self.flying.clear();
+                        return Ok(Ended::Done);
                     }
                     Err(End::Closed) => return Ok(Ended::Closed),
                     Err(End::Silent) if heard.elapsed() < REPLY => {
@@ -300,6 +315,7 @@ impl Writer {
             kept += 1;
         }
         let counts = (kept, sent.len());
+        self.unsure = !closed && matches!(sent.last(), Some(Op::CloseSession));
         model.settle(read);
         self.closed = closed;
         self.ahead = model.clone();

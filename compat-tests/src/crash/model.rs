@@ -298,6 +298,10 @@ impl Model {
         let Some(node) = self.nodes.get_mut(path) else {
             return;
         };
+        // What a multi's earlier part tells of a node that a later one has made anew.
+        if node.czxid != UNKNOWN && node.czxid != stat.czxid {
+            return;
+        }
         let fill = |known: &mut i64, told: i64| {
             if *known == UNKNOWN {
                 *known = told;

@@ -13,7 +13,7 @@ use fastrand::Rng;
 use super::Context;
 use super::files::segments;
 use super::limits::{EXPIRY, KILL_MOMENT, POLL};
-use super::load::{Ended, Kept, Mix, Writer};
+use super::load::{Ended, Kept, Mix, Writer, brief};
 use super::op::Op;
 use super::seen::{self, Session};
 use super::server::{Running, Setup};
@@ -102,20 +102,21 @@ pub fn run(context: &Context) -> Result<String, String> {
 }
 
 impl Rounds<'_> {
-    fn setup(&mut self) -> Setup {
+    fn setup(&mut self, moment: Option<Moment>) -> Setup {
+        let short = matches!(moment, Some(Moment::Roll | Moment::Purge));
         let mut setup = Setup::new(&self.context.binary, &self.context.work)
             .with("forceSync=yes")
             .with(format!(
                 "preAllocSize={}",
                 self.rng.choice([16, 64, 1024, 65_536]).unwrap_or(64)
             ));
-        if self.rng.u32(0..3) > 0 {
+        if short || self.rng.bool() {
             setup = setup.with(format!(
                 "txnLogSizeLimitInKb={}",
                 self.rng.choice([16, 64, 512]).unwrap_or(64)
             ));
         }
-        if self.rng.u32(0..3) > 0 {
+        if moment == Some(Moment::Purge) || self.rng.bool() {
             setup = setup
                 .with("zabkeeper.diffWindowTxns=500")
                 .with("zabkeeper.diffWindowMiB=1");
@@ -124,7 +125,13 @@ impl Rounds<'_> {
     }
 
     fn round(&mut self, round: u32) -> Result<(), String> {
-        let setup = self.setup();
+        let moment = match self.rng.u32(0..10) {
+            0..5 => Moment::Replies(1 << self.rng.u32(0..16)),
+            5..7 => Moment::Roll,
+            7 => Moment::Table,
+            _ => Moment::Purge,
+        };
+        let setup = self.setup(Some(moment));
         if self.rng.u32(0..3) == 0 {
             // Dies while it opens the store, replays, or loads the tree.
             let mut first = setup.spawn()?;
@@ -138,12 +145,9 @@ impl Rounds<'_> {
         self.tally.slowest_start = self.tally.slowest_start.max(server.started.elapsed());
         self.verify(&server)?;
         let last = round + 1 == self.context.rounds;
-        if round % 4 == 3 || last {
-            // Beside the load: what expires does so while others write.
-            self.load(&mut server, &setup, true)
-        } else {
-            self.load(&mut server, &setup, false)
-        }
+        // Beside the load: what expires does so while others write.
+        let expire = round % 4 == 3 || last;
+        self.load(&mut server, &setup, moment, expire)
     }
 
     /// What the log kept is what was acknowledged and perhaps a little more.
@@ -250,13 +254,13 @@ impl Rounds<'_> {
     }
 
     /// Writes until the moment of the kill.
-    fn load(&mut self, server: &mut Running, setup: &Setup, expire: bool) -> Result<(), String> {
-        let moment = match self.rng.u32(0..10) {
-            0..5 => Moment::Replies(1 << self.rng.u32(0..16)),
-            5..7 => Moment::Roll,
-            7 => Moment::Table,
-            _ => Moment::Purge,
-        };
+    fn load(
+        &mut self,
+        server: &mut Running,
+        setup: &Setup,
+        moment: Moment,
+        expire: bool,
+    ) -> Result<(), String> {
         let mixes: Vec<Mix> = (0..self.active.len())
             .map(|_| Mix {
                 window: self.rng.choice([1, 4, 16, 64]).unwrap_or(1),
@@ -360,7 +364,7 @@ impl Rounds<'_> {
     /// The last start: everything is there, what was left expires, and after a stop nothing is
     /// replayed.
     fn finish(&mut self) -> Result<(), String> {
-        let setup = self.setup();
+        let setup = self.setup(None);
         let mut server = setup.start()?;
         self.verify(&server)?;
         self.tally.expired += expire_all(server.addr, &mut self.leaving, &AtomicBool::new(false))?;
@@ -412,8 +416,9 @@ fn write(
                     return Ok(closed);
                 }
                 return Err(format!(
-                    "the connection of session {:x?} was closed, the server lives",
-                    active.writer.session.as_ref().map(|kept| kept.id)
+                    "the connection of session {:x?} was closed, the server lives; not answered: {:?}",
+                    active.writer.session.as_ref().map(|kept| kept.id),
+                    active.writer.flying.front().map(|(_, op)| brief(op))
                 ));
             }
         }

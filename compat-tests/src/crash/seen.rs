@@ -174,9 +174,23 @@ impl Session {
         root: &str,
         acl_every: usize,
     ) -> Result<BTreeMap<String, Seen>, String> {
+        let mut flying = VecDeque::new();
+        let result = self.walk(root, acl_every, &mut flying);
+        // What was asked for is answered, whatever became of the rest.
+        for (xid, op) in flying {
+            self.receive(xid, &op)?;
+        }
+        result
+    }
+
+    fn walk(
+        &mut self,
+        root: &str,
+        acl_every: usize,
+        flying: &mut VecDeque<(i32, Op)>,
+    ) -> Result<BTreeMap<String, Seen>, String> {
         let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
         let mut todo: VecDeque<Op> = [Op::Get(root.into())].into();
-        let mut flying: VecDeque<(i32, Op)> = VecDeque::new();
         let mut nodes = 0_usize;
         while !todo.is_empty() || !flying.is_empty() {
             let mut out = Vec::new();
