@@ -25,6 +25,7 @@ pub mod limits;
 pub mod model;
 pub mod plan;
 pub mod run;
+pub mod script;
 
 pub mod server;
 pub mod show;

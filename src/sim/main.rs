@@ -1,5 +1,7 @@
 //! Runs the simulator over many seeds: `sim --seeds 0..2000 [--threads 2]`, or one of them with its
-//! whole trace: `SEED=7 sim`, `sim --seed 7`. `--twice` runs each twice and compares the traces.
+//! whole trace: `SEED=7 sim`, `sim --seed 7`. `--twice` runs each twice and compares the traces,
+//! `--require-coverage` fails when something that a run can meet was met by none, `--no-fsync` runs
+//! a server that syncs nothing and passes when it is caught.
 
 use std::ops::Range;
 use std::process::ExitCode;
@@ -8,23 +10,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use zk_sim::coverage::Coverage;
-use zk_sim::run::{Run, run_seed};
+use zk_sim::plan::{Plan, Syncs};
+use zk_sim::run::{Run, run};
 
 struct Options {
     seeds: Range<u64>,
     threads: usize,
     twice: bool,
+    require_coverage: bool,
+    syncs: Syncs,
     trace: bool,
     max_failures: usize,
 }
 
-const USAGE: &str = "usage: sim [--seeds A..B] [--seed N] [--threads N] [--twice] [--failures N]";
+const USAGE: &str = "usage: sim [--seeds A..B] [--seed N] [--threads N] [--twice] [--failures N] \
+                     [--require-coverage] [--no-fsync]";
 
 fn options() -> Result<Options, String> {
     let mut options = Options {
         seeds: 0..200,
         threads: 1,
         twice: false,
+        require_coverage: false,
+        syncs: Syncs::All,
         trace: false,
         max_failures: 3,
     };
@@ -59,6 +67,8 @@ fn options() -> Result<Options, String> {
                 options.max_failures = value()?.parse().map_err(|_| USAGE.to_owned())?;
             }
             "--twice" => options.twice = true,
+            "--require-coverage" => options.require_coverage = true,
+            "--no-fsync" => options.syncs = Syncs::Nothing,
             _ => return Err(USAGE.into()),
         }
     }
@@ -82,9 +92,16 @@ fn work(options: &Options, next: &AtomicU64, totals: &Mutex<Totals>) {
             return;
         }
         let keep = if options.trace { usize::MAX } else { 0 };
-        let mut run = run_seed(seed, keep);
+        let live = |keep| {
+            let plan = Plan {
+                syncs: options.syncs,
+                ..Plan::new(seed)
+            };
+            run(plan, keep)
+        };
+        let mut run = live(keep);
         if options.twice && run.failure.is_none() {
-            let again = run_seed(seed, 0);
+            let again = live(0);
             if (again.hash, again.lines) != (run.hash, run.lines) {
                 run.failure = Some("a second run has another trace".into());
             }
@@ -92,7 +109,7 @@ fn work(options: &Options, next: &AtomicU64, totals: &Mutex<Totals>) {
         if run.failure.is_some() && !options.trace {
             // Once more, to have the trace.
             let failure = run.failure.take();
-            run = run_seed(seed, zk_sim::limits::TAIL);
+            run = live(zk_sim::limits::TAIL);
             run.failure = run.failure.or(failure);
         }
         let mut totals = totals
@@ -154,6 +171,17 @@ fn main() -> ExitCode {
         (totals.passed + totals.failed) as f64 / seconds
     );
     println!("{} passed, {} failed", totals.passed, totals.failed);
+    if options.syncs != Syncs::All {
+        // It must be caught, and was.
+        return if totals.failed > 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
+    }
+    if options.require_coverage && !missing.is_empty() {
+        return ExitCode::FAILURE;
+    }
     if totals.failed == 0 {
         ExitCode::SUCCESS
     } else {

@@ -55,6 +55,19 @@ pub struct Pace {
     pub purge: u32,
 }
 
+/// What the server syncs. Any but the first is a server that says durable too early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syncs {
+    /// Files and folders.
+    All,
+    /// Files only: a new file's name may be lost.
+    Files,
+    /// Folders only.
+    Folders,
+    /// Nothing.
+    Nothing,
+}
+
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -64,8 +77,8 @@ pub struct Plan {
     pub events: usize,
     /// Clients.
     pub clients: usize,
-    /// False for a server that says durable and does not sync: it must be caught.
-    pub fsync: bool,
+    /// What the server syncs; less than everything must be caught.
+    pub syncs: Syncs,
     /// `forceSync`; without it there are no power cuts.
     pub force_sync: bool,
     /// The core's settings.
@@ -97,6 +110,49 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The plan of scripts: usual settings, times in round numbers, and nothing of the dice.
+    pub fn by_hand() -> Plan {
+        let config = Config {
+            tick_ms: 1_000,
+            min_session_ms: 2_000,
+            max_session_ms: 20_000,
+            extended: Extended {
+                enabled: true,
+                emulate_353: false,
+            },
+            providers: Providers {
+                super_digest: Some(generate(Algorithm::Sha1, SUPER).into()),
+                ..Providers::default()
+            },
+            container_check_ms: 5_000,
+            ..Config::default()
+        };
+        Plan {
+            rules: Rules {
+                extended: true,
+                enforce_quota: false,
+                super_user: Some(SUPER.into()),
+                reconfig: false,
+                max_field: config.max_field,
+                min_session_ms: config.min_session_ms,
+                max_session_ms: config.max_session_ms,
+            },
+            config: Arc::new(config),
+            force_sync: true,
+            log: log::Options {
+                prealloc: 0,
+                ..log::Options::default()
+            },
+            persist: persist::Options::default(),
+            window: purge::Window::default(),
+            budget: usize::MAX,
+            frames: usize::MAX,
+            rows: usize::MAX,
+            clients: CLIENTS,
+            ..Plan::new(0)
+        }
+    }
+
     /// The plan of a seed.
     pub fn new(seed: u64) -> Plan {
         let mut dice = Dice::new(seed ^ 0x0070_6c61_6e00_0000);
@@ -159,23 +215,23 @@ impl Plan {
             _ => usual,
         };
         let pace = Pace {
-            client: pace(20),
-            arrive: pace(30),
-            task: pace(30),
-            core: pace(30),
-            log: pace(20),
-            durable: pace(20),
-            apply: pace(25),
-            store: pace(6),
-            load: pace(15),
-            background: pace(4),
-            time: pace(12),
-            tick: pace(5),
-            touch: pace(2),
-            lose: pace(1),
-            fault: pace(1),
-            die: pace(1),
-            purge: pace(1),
+            client: pace(80),
+            arrive: pace(120),
+            task: pace(120),
+            core: pace(120),
+            log: pace(80),
+            durable: pace(80),
+            apply: pace(100),
+            store: pace(24),
+            load: pace(60),
+            background: pace(12),
+            time: pace(40),
+            tick: pace(16),
+            touch: pace(6),
+            lose: pace(3),
+            fault: pace(2),
+            die: pace(2),
+            purge: pace(2),
         };
         let pace = Pace {
             lose: if dice.once_in(5) { 0 } else { pace.lose },
@@ -186,9 +242,9 @@ impl Plan {
         };
         Plan {
             seed,
-            events: dice.within(300..=1_800) as usize,
+            events: dice.within(500..=6_000) as usize,
             clients: 1 + dice.below(CLIENTS),
-            fsync: true,
+            syncs: Syncs::All,
             force_sync,
             config: Arc::new(config),
             rules,

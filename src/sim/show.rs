@@ -10,6 +10,7 @@ use zk_wire::client::{
     PrefixRequest, ReplyHeader, SetAclRequest, SetDataRequest, SetWatches, SetWatches2, Stat,
     StatResponse, WatcherEvent, WatchesRequest, WhoAmIResponse, decode_multi, decode_multi_results,
 };
+use zk_wire::txn::{Txn, TxnBody};
 use zk_wire::{Code, OpCode};
 
 fn text(text: &jute::Str<'_>) -> String {
@@ -211,6 +212,49 @@ fn request_body(op: OpCode, r: &mut Reader<'_>) -> Result<String, jute::Error> {
         | OpCode::Check
         | OpCode::Error => String::new(),
     })
+}
+
+/// A transaction.
+pub fn txn(payload: &[u8]) -> String {
+    match Txn::decode(&mut Reader::new(payload)) {
+        Ok(txn) => txn_body(&txn.body),
+        Err(error) => format!("undecodable: {error}"),
+    }
+}
+
+fn txn_body(body: &TxnBody<'_>) -> String {
+    let name = body.op().name();
+    match body {
+        TxnBody::CreateSession { timeout } => format!("{name} {timeout} ms"),
+        TxnBody::CloseSession { paths } => format!("{name} {}", list(paths)),
+        TxnBody::Error { err } => match Code::from_i32(*err) {
+            Some(code) => format!("{name} {code}"),
+            None => format!("{name} {err}"),
+        },
+        TxnBody::Create {
+            path,
+            parent_cversion,
+            ..
+        }
+        | TxnBody::CreateContainer {
+            path,
+            parent_cversion,
+            ..
+        }
+        | TxnBody::CreateTtl {
+            path,
+            parent_cversion,
+            ..
+        } => format!("{name} {} of {parent_cversion}", text(path)),
+        TxnBody::Delete { path, .. } => format!("{name} {}", text(path)),
+        TxnBody::SetData { path, version, .. }
+        | TxnBody::SetAcl { path, version, .. }
+        | TxnBody::Check { path, version } => format!("{name} {} to v={version}", text(path)),
+        TxnBody::Multi(parts) => {
+            let parts: Vec<String> = parts.iter().map(|part| txn_body(&part.body)).collect();
+            format!("{name} {{{}}}", parts.join("; "))
+        }
+    }
 }
 
 /// A notification without its header.

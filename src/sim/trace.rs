@@ -42,7 +42,12 @@ impl Trace {
         self.lines.push_back(self.buffer.trim_end().to_owned());
     }
 
-    /// Hash of every line so far.
+    /// Adds bytes to the hash that no line shows.
+    pub fn mix(&mut self, bytes: &[u8]) {
+        self.hash = fnv(self.hash, bytes);
+    }
+
+    /// Hash of everything so far.
     pub fn hash(&self) -> u64 {
         self.hash
     }
@@ -59,7 +64,7 @@ impl Trace {
 }
 
 /// Goes on hashing from `hash`: FNV-1a.
-pub fn fnv(hash: u64, bytes: &[u8]) -> u64 {
+fn fnv(hash: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(hash, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -72,8 +72,13 @@ struct Request {
 #[derive(Debug)]
 enum Job {
     Request(Request),
-    Connect { conn: ConnId, timeout: i32 },
+    Connect {
+        conn: ConnId,
+        timeout: i32,
+    },
     Reattach,
+    /// Sessions that died of one tick and are to be closed.
+    Expire(BTreeSet<i64>),
 }
 
 /// See the module.
@@ -231,7 +236,7 @@ impl Judge {
                 self.jobs.pop_front();
                 true
             }
-            Some(Job::Connect { .. }) | None => false,
+            Some(Job::Connect { .. } | Job::Expire(_)) | None => false,
         }
     }
 
@@ -343,7 +348,20 @@ impl Judge {
             return self.reap(path.as_deref().unwrap_or_default(), header, now);
         }
         if header.op == OpCode::CloseSession.to_i32() && header.cxid == 0 {
-            self.sessions.closed_by_server(header.client_id)?;
+            let session = header.client_id;
+            let Some(Job::Expire(due)) = self.jobs.front_mut() else {
+                return Err(format!(
+                    "{zxid:#x} closes session {session:#x}, expected {:?}",
+                    self.jobs.front()
+                ));
+            };
+            ensure!(
+                due.remove(&session),
+                "{zxid:#x} closes session {session:#x}, expected one of {due:?}"
+            );
+            if due.is_empty() {
+                self.jobs.pop_front();
+            }
             self.coverage.note(Seen::Expiry);
             return Ok(model::close(&self.head(), header.client_id, zxid));
         }
@@ -386,7 +404,9 @@ impl Judge {
                 self.expect(request.conn, expected);
                 Ok(outcome)
             }
-            Some(Job::Reattach) | None => Err(format!("{zxid:#x} out of nothing: {txn:?}")),
+            Some(Job::Reattach | Job::Expire(_)) | None => {
+                Err(format!("{zxid:#x} out of nothing: {txn:?}"))
+            }
         }
     }
 
@@ -437,7 +457,7 @@ impl Judge {
             "the core came to rest with {:?} not proposed",
             self.jobs.front()
         );
-        self.sessions.all_closed()
+        Ok(())
     }
 
     /// The core is given a tick.
@@ -445,7 +465,11 @@ impl Judge {
     /// # Errors
     /// A session is due though its client was heard of in time.
     pub fn tick(&mut self, now: Now) -> Verdict {
-        self.sessions.tick(now.mono_ms)
+        let due = self.sessions.tick(now.mono_ms)?;
+        if !due.is_empty() {
+            self.jobs.push_back(Job::Expire(due));
+        }
+        Ok(())
     }
 
     /// The core hears of a client.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Verdict, ensure};
+use super::ensure;
 
 #[derive(Debug)]
 struct Session {
@@ -21,8 +21,6 @@ struct Session {
 pub(super) struct Sessions {
     tick_ms: i64,
     all: BTreeMap<i64, Session>,
-    /// Due, and not yet proposed to be closed.
-    due: BTreeSet<i64>,
     /// Re-attachments that the core has not come to: session and timeout.
     reattaching: VecDeque<(i64, i32)>,
 }
@@ -32,7 +30,6 @@ impl Sessions {
         Sessions {
             tick_ms,
             all: BTreeMap::new(),
-            due: BTreeSet::new(),
             reattaching: VecDeque::new(),
         }
     }
@@ -101,8 +98,9 @@ impl Sessions {
             .is_some_and(|session| !session.closing)
     }
 
-    /// Time has come to this.
-    pub fn tick(&mut self, now_ms: i64) -> Verdict {
+    /// Time has come to this; returns the sessions that die of it.
+    pub fn tick(&mut self, now_ms: i64) -> Result<BTreeSet<i64>, String> {
+        let mut due = BTreeSet::new();
         for (id, session) in &mut self.all {
             if !session.closing && session.expiry_ms <= now_ms {
                 ensure!(
@@ -110,10 +108,10 @@ impl Sessions {
                     "session {id:#x} is due at {now_ms} though its client was heard of: {session:?}"
                 );
                 session.closing = true;
-                self.due.insert(*id);
+                due.insert(*id);
             }
         }
-        Ok(())
+        Ok(due)
     }
 
     /// Its client closes it.
@@ -121,25 +119,5 @@ impl Sessions {
         if let Some(session) = self.all.get_mut(&session) {
             session.closing = true;
         }
-    }
-
-    /// The server closes it.
-    pub fn closed_by_server(&mut self, session: i64) -> Verdict {
-        ensure!(
-            self.due.remove(&session),
-            "session {session:#x} is closed by the server and was not due: {:?}",
-            self.all.get(&session)
-        );
-        Ok(())
-    }
-
-    /// Whatever was due has been proposed.
-    pub fn all_closed(&self) -> Verdict {
-        ensure!(
-            self.due.is_empty(),
-            "sessions {:?} are due and not being closed",
-            self.due
-        );
-        Ok(())
     }
 }

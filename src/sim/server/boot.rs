@@ -20,7 +20,7 @@ use super::{Loader, LogThread, Server, StoreThread, load};
 use crate::check::{Judge, compare};
 use crate::coverage::Seen;
 use crate::dice::Dice;
-use crate::plan::Plan;
+use crate::plan::{Plan, Syncs};
 use crate::trace::Trace;
 
 /// What outlives the process.
@@ -58,11 +58,12 @@ impl Disks {
         Layout::new("/data", "/log")
     }
 
-    pub(super) fn files(&self, fsync: bool) -> Arc<dyn Files> {
-        if fsync {
-            Arc::new(self.files.clone())
+    pub(super) fn files(&self, syncs: Syncs) -> Arc<dyn Files> {
+        let disk = self.files.clone();
+        if syncs == Syncs::All {
+            Arc::new(disk)
         } else {
-            Arc::new(Unsynced(self.files.clone()))
+            Arc::new(Unsynced { disk, syncs })
         }
     }
 }
@@ -146,8 +147,23 @@ impl Server {
     ) -> Result<Server, NoStart> {
         let config = plan.config.clone();
         let layout = Disks::layout();
-        let files = disks.files(plan.fsync);
+        let files = disks.files(plan.syncs);
         let store = disks.store.clone();
+        for dir in [layout.logs(), layout.data_dir.clone()] {
+            let names = files.list(&dir).unwrap_or_default();
+            let sizes: Vec<String> = names
+                .iter()
+                .map(|name| {
+                    let size = disks.files.bytes(&dir.join(name)).map_or(0, |b| b.len());
+                    format!("{name}={size}")
+                })
+                .collect();
+            trace.line(format_args!(
+                "start: {}: {}",
+                dir.display(),
+                sizes.join(" ")
+            ));
+        }
         let opened = directory::open(&files, &layout, &mut |_| Ok(store.clone()))?;
         trace.line(format_args!(
             "start: {:?}, log {:?} to {:?}",

@@ -31,6 +31,7 @@ use zk_wire::client::frame::{Cut, cut};
 
 use crate::check::{Judge, Verdict};
 use crate::coverage::Seen;
+use crate::show;
 use crate::trace::Trace;
 
 pub use boot::{Disks, NoStart};
@@ -220,6 +221,7 @@ impl Server {
         }
         socket.arrived.drain(..at);
         let bytes = conn.take_out();
+        trace.mix(&bytes);
         let closing = conn.is_closing();
         judge.output(id, &bytes, closing, &mut |line| trace.line(line))?;
         if closing || dead {
@@ -332,10 +334,8 @@ impl Server {
         for effect in effects {
             match effect {
                 Effect::Append { zxid, payload } => {
-                    trace.line(format_args!(
-                        "core: append {zxid} {:016x}",
-                        crate::trace::fnv(0, &payload)
-                    ));
+                    trace.line(format_args!("core: append {zxid} {}", show::txn(&payload)));
+                    trace.mix(&payload);
                     judge.append(zxid, &payload, now)?;
                     self.log.queue.push_back((zxid, payload));
                 }

@@ -12,6 +12,7 @@ use super::Disks;
 use super::boot::{partial, replay_record};
 use super::load;
 use crate::check::{Judge, Verdict, compare};
+use crate::plan::Syncs;
 
 /// Makes both and compares them.
 ///
@@ -49,7 +50,7 @@ fn from_store(disks: &Disks, config: &Config, judge: &Judge) -> Verdict {
 }
 
 fn from_log(disks: &Disks, config: &Config, judge: &Judge) -> Verdict {
-    let files = disks.files(true);
+    let files = disks.files(Syncs::All);
     let dir = Disks::layout().logs();
     let found = scan(&*files, &dir, ScanOptions::default()).map_err(|e| e.to_string())?;
     // Of a log that was purged, the store is the beginning.

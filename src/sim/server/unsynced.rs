@@ -1,4 +1,4 @@
-//! A disk whose syncs do nothing and say that they did: the server that must be caught.
+//! A disk some of whose syncs do nothing and say that they did: the server that must be caught.
 
 use std::io;
 use std::path::Path;
@@ -6,77 +6,95 @@ use std::path::Path;
 use zk_disk::files::{FileHandle, Files};
 use zk_disk::model::ModelFiles;
 
+use crate::plan::Syncs;
+
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Unsynced(pub ModelFiles);
+pub(super) struct Unsynced {
+    pub disk: ModelFiles,
+    pub syncs: Syncs,
+}
 
 #[derive(Debug)]
-struct Handle(Box<dyn FileHandle>);
+struct Handle {
+    handle: Box<dyn FileHandle>,
+    syncs: bool,
+}
 
-fn wrap(handle: Box<dyn FileHandle>) -> Box<dyn FileHandle> {
-    Box::new(Handle(handle))
+impl Unsynced {
+    fn wrap(&self, handle: Box<dyn FileHandle>) -> Box<dyn FileHandle> {
+        let syncs = matches!(self.syncs, Syncs::All | Syncs::Files);
+        Box::new(Handle { handle, syncs })
+    }
 }
 
 impl FileHandle for Handle {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buf, offset)
+        self.handle.read_at(buf, offset)
     }
 
     fn write_at(&mut self, buf: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_at(buf, offset)
+        self.handle.write_at(buf, offset)
     }
 
     fn size(&self) -> io::Result<u64> {
-        self.0.size()
+        self.handle.size()
     }
 
     fn set_size(&mut self, size: u64) -> io::Result<()> {
-        self.0.set_size(size)
+        self.handle.set_size(size)
     }
 
     fn preallocate(&mut self, size: u64) -> io::Result<()> {
-        self.0.preallocate(size)
+        self.handle.preallocate(size)
     }
 
     fn sync_data(&mut self) -> io::Result<()> {
-        Ok(())
+        if self.syncs {
+            self.handle.sync_data()
+        } else {
+            Ok(())
+        }
     }
 }
 
 impl Files for Unsynced {
     fn create(&self, path: &Path) -> io::Result<Box<dyn FileHandle>> {
-        self.0.create(path).map(wrap)
+        self.disk.create(path).map(|handle| self.wrap(handle))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn FileHandle>> {
-        self.0.open(path).map(wrap)
+        self.disk.open(path).map(|handle| self.wrap(handle))
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn FileHandle>> {
-        self.0.open_read(path).map(wrap)
+        self.disk.open_read(path).map(|handle| self.wrap(handle))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.0.create_dir(path)
+        self.disk.create_dir(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
+        self.disk.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
+        self.disk.remove(path)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.0.list(dir)
+        self.disk.list(dir)
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        self.0.exists(path)
+        self.disk.exists(path)
     }
 
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
-        Ok(())
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        match self.syncs {
+            Syncs::All | Syncs::Folders => self.disk.sync_dir(dir),
+            Syncs::Files | Syncs::Nothing => Ok(()),
+        }
     }
 }

@@ -170,6 +170,9 @@ impl Maker<'_> {
             }
             return Some((*self.dice.pick(MALFORMED)).into());
         }
+        if self.plan.rules.enforce_quota && self.dice.once_in(4) {
+            return Some((*self.dice.pick(&["/q", "/q/1", "/q/2", "/q/2/deep"])).into());
+        }
         let mine = &self.client.paths;
         if !mine.is_empty() && self.dice.once_in(5) {
             return Some(mine[self.dice.below(mine.len())].clone().into());

@@ -6,6 +6,7 @@
 //! and the server must answer, tell, apply, store and load whatever is under way.
 
 mod deaths;
+mod hand;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,8 @@ use crate::server::{Disks, Sent, Server, rebuild};
 use crate::show;
 use crate::trace::Trace;
 use crate::workload::Maker;
+
+pub use hand::Attach;
 
 /// A way from a client to the server; what it carries arrives even when the client has given it
 /// up, unless the server hears of that first.
@@ -142,7 +145,7 @@ impl World {
             (Event::Fault, pace.fault),
         ];
         match &self.server {
-            None => choices.push((Event::Start, 40)),
+            None => choices.push((Event::Start, 400)),
             Some(server) => choices.extend([
                 (Event::Arrive, on(arriving, pace.arrive)),
                 (Event::Task, on(!server.woken.is_empty(), pace.task)),
@@ -387,7 +390,7 @@ impl World {
         };
         let open = self.clients[at].open;
         let mut requests = Vec::new();
-        if open && self.clients[at].xid < 4 && self.dice.once_in(4) {
+        if open && self.clients[at].xid < 40 && self.dice.once_in(8) {
             let mut maker = self.maker(at);
             requests = maker.opening();
         }
