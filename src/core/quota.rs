@@ -74,21 +74,22 @@ impl Track {
     /// Reads `count=3,bytes=100=;byteHardLimit=20;countHardLimit=4` and its short forms; an empty
     /// text has no key.
     ///
-    /// `None` where Java throws: no data, a part without a value, a value that is no number.
+    /// `None` where Java throws: no data, a separator in front, a part without a value, a value
+    /// that is no number. Java's `split` drops what is empty at the end, and a value may have more
+    /// parts behind it.
     pub fn parse(data: Option<&[u8]>) -> Option<Track> {
-        let text = core::str::from_utf8(data?).ok()?;
+        let text = String::from_utf8_lossy(data?);
         let mut track = Track::default();
+        let text = text.trim_end_matches([',', ';']);
         if text.is_empty() {
             return Some(track);
         }
-        for part in text
-            .trim_end_matches([',', ';'])
-            .split([',', ';'])
-            .filter(|part| !part.is_empty())
-        {
-            let (key, rest) = part.split_once('=')?;
-            let value = match rest.split('=').next().unwrap_or("") {
-                "" if rest.is_empty() => return None,
+        if text.starts_with([',', ';']) {
+            return None;
+        }
+        for part in text.split([',', ';']).filter(|part| !part.is_empty()) {
+            let (key, value) = part.trim_end_matches('=').split_once('=')?;
+            let value = match value.split('=').next().unwrap_or("") {
                 "" => -1,
                 digits => digits.parse().ok()?,
             };
@@ -158,7 +159,7 @@ impl fmt::Display for Track {
 /// refuse nothing.
 pub fn exceeded(limits: &Track, usage: &Track, bytes: i64, nodes: i64) -> bool {
     let over = |hard: i64, used: i64, diff: i64| {
-        diff != 0 && hard > -1 && used.saturating_add(diff) > hard
+        diff != 0 && hard > -1 && used.wrapping_add(diff) > hard
     };
     over(limits.count_hard(), usage.count(), nodes)
         || over(limits.bytes_hard(), usage.bytes(), bytes)
@@ -183,7 +184,31 @@ mod tests {
             "count=3,bytes=100=;byteHardLimit=20;countHardLimit=4"
         );
         assert_eq!(Track::parse(None), None);
-        assert_eq!(Track::parse(Some(b"x")), None);
+        let refused: &[&[u8]] = &[
+            b"x",
+            b"=",
+            b"count=",
+            b"count==",
+            b",count=1",
+            b"count=1,x",
+            b"count= 1",
+            b"count=1;=",
+        ];
+        for text in refused {
+            assert_eq!(Track::parse(Some(text)), None, "{text:?}");
+        }
+        let read: &[(&[u8], i64)] = &[
+            (b"", -1),
+            (b",;,", -1),
+            (b"count==7", -1),
+            (b"count=+7;;bytes=1,", 7),
+            (b"count=7=x=,=5", 7),
+            (b"\xff=1,count=7", 7),
+        ];
+        for (text, count) in read {
+            let track = Track::parse(Some(text));
+            assert_eq!(track.map(|t| t.count()), Some(*count), "{text:?}");
+        }
         assert_eq!(
             Track::parse(Some(b"count=1,bytes=-1")).map(|t| t.count()),
             Some(1)
