@@ -115,6 +115,28 @@ pub struct Universe {
     bad_limits: bool,
 }
 
+/// Limits that Java reads, though nobody writes them.
+const ODD_LIMITS: &[&str] = &[
+    "",
+    "",
+    ",;",
+    "countHardLimit==5",
+    "countHardLimit=+3;;bytes=9=x,",
+    "=1,byteHardLimit=9",
+    "countHardLimit=9223372036854775807",
+];
+/// Limits at which Java fails.
+const BAD_LIMITS: &[&str] = &[
+    "count=nonsense",
+    ",countHardLimit=1",
+    "countHardLimit=",
+    "countHardLimit==",
+    "countHardLimit=1;=",
+    "countHardLimit= 1",
+    "countHardLimit=9223372036854775808",
+    "countHardLimit",
+];
+
 /// Most paths remembered.
 const MAX_KNOWN: usize = 80;
 
@@ -281,8 +303,8 @@ impl Universe {
                 }
                 13..=15 => format!("count=-1,bytes=-1=;countHardLimit={}", n(rng)),
                 16..=17 => format!("count=-1,bytes=-1=;byteHardLimit={}", n(rng)),
-                18 if self.bad_limits => "count=nonsense".into(),
-                _ => String::new(),
+                18 if self.bad_limits => word(rng, BAD_LIMITS).into(),
+                _ => word(rng, ODD_LIMITS).into(),
             }
         } else if path.ends_with("zookeeper_stats") {
             format!("count={},bytes={}", rng.i32(0..9), rng.i32(0..99))
