@@ -187,6 +187,12 @@ impl Conn {
         self.stats.last_op
     }
 
+    /// Notes the transaction that made the session, as the first thing that `cons` shows of it.
+    pub fn note_created(&mut self, zxid: Zxid) {
+        self.stats.last_op = Some(OpCode::CreateSession);
+        self.stats.last_zxid = zxid.0;
+    }
+
     /// `crst`: the counters begin anew, and the last request is forgotten.
     pub fn reset_stats(&mut self) {
         self.stats = Stats {
@@ -197,11 +203,13 @@ impl Conn {
     }
 
     /// Requests without a reply.
+    #[inline]
     pub fn outstanding(&self) -> usize {
         self.slots.len() + usize::from(self.stage == Stage::Connecting)
     }
 
     /// Whether the next frame may be given now: the handshake is answered and no bound is full.
+    #[inline]
     pub fn takes_frames(&self) -> bool {
         match self.stage {
             Stage::New => true,
@@ -213,16 +221,24 @@ impl Conn {
     }
 
     /// Whether the handshake is still to come.
+    #[inline]
     pub fn is_new(&self) -> bool {
         self.stage == Stage::New
     }
 
+    /// Whether the handshake waits for its answer.
+    pub fn is_connecting(&self) -> bool {
+        self.stage == Stage::Connecting
+    }
+
     /// Whether the socket is to be closed once [`Conn::take_out`] has been sent.
+    #[inline]
     pub fn is_closing(&self) -> bool {
         self.stage == Stage::Closing
     }
 
     /// Whether so much waits to be sent that the client counts as stuck.
+    #[inline]
     pub fn is_overfull(&self) -> bool {
         self.out.len() > 2 * CONN_OUT_BYTES
     }
@@ -233,11 +249,13 @@ impl Conn {
     }
 
     /// Whether something is to be sent.
+    #[inline]
     pub fn has_out(&self) -> bool {
         !self.out.is_empty()
     }
 
     /// Bytes to be sent.
+    #[inline]
     pub fn out_len(&self) -> usize {
         self.out.len()
     }
@@ -642,6 +660,7 @@ impl Conn {
     }
 
     /// Whether a read waits that no write holds up.
+    #[inline]
     pub fn is_runnable(&self) -> bool {
         matches!(
             self.slots.front(),
@@ -650,6 +669,7 @@ impl Conn {
     }
 
     /// Whether a write waits for its reply.
+    #[inline]
     pub fn has_writes(&self) -> bool {
         self.writes > 0
     }

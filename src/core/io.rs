@@ -142,7 +142,7 @@ pub trait Post {
     /// without a reply.
     fn detach(&mut self, session: SessionId, now: Option<ConnId>);
     /// For metrics: a transaction of this time (wall clock milliseconds) is applied.
-    fn applied(&mut self, _time_ms: i64) {}
+    fn applied(&mut self, _zxid: Zxid, _time_ms: i64) {}
     /// For metrics: a node is made, changed or deleted, with so many bytes of data.
     fn wrote(&mut self, _path: &str, _bytes: usize) {}
     /// For metrics: a change has met so many watchers, whether they may hear of it or not.

@@ -714,7 +714,7 @@ fn apply_txn(
     a.session = SessionId(txn.header.client_id);
     let answer = op::apply(a, &txn.body);
     a.tree.set_last_zxid(a.zxid);
-    a.post.applied(txn.header.time);
+    a.post.applied(a.zxid, txn.header.time);
     if let Some(wrong) = mismatch(a.tree, &txn) {
         mismatches.push((a.zxid, wrong));
     }

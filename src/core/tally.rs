@@ -34,21 +34,30 @@ pub fn namespace(path: &str) -> Option<&str> {
     (!top.is_empty() || path.trim_end_matches('/').len() > 1).then_some(top)
 }
 
+/// Whether a namespace, which is not empty, is that of a path.
+#[inline]
+fn is_in(path: &str, namespace: &str) -> bool {
+    path.strip_prefix('/')
+        .and_then(|rest| rest.strip_prefix(namespace))
+        .is_some_and(|rest| !namespace.is_empty() && (rest.is_empty() || rest.starts_with('/')))
+}
+
 impl ByNamespace {
     /// Takes a sample of a path's namespace; of the root there is none.
+    #[inline]
     pub fn add(&mut self, path: &str, value: usize) {
-        let Some(top) = namespace(path) else { return };
         if let Some(run) = self.runs.last_mut()
-            && &*self.names[run.name] == top
+            && run.value == value
+            && is_in(path, &self.names[run.name])
         {
-            if run.value == value {
-                run.times += 1;
-                return;
-            }
-            let name = run.name;
-            self.push(name, value);
-            return;
+            run.times += 1;
+        } else {
+            self.add_run(path, value);
         }
+    }
+
+    fn add_run(&mut self, path: &str, value: usize) {
+        let Some(top) = namespace(path) else { return };
         let from = self.names.len().saturating_sub(RECENT);
         let known = self.names[from..].iter().position(|name| &**name == top);
         let name = match known {
@@ -74,12 +83,16 @@ impl ByNamespace {
         self.runs.is_empty()
     }
 
-    /// Namespace, bytes and how often, in the order of the samples; then forgets them.
-    pub fn drain(&mut self, mut take: impl FnMut(&str, usize, u64)) {
-        for run in self.runs.drain(..) {
-            take(&self.names[run.name], run.value, run.times);
+    /// Hands over bytes and how often, in the order of the samples, and forgets them. What belongs
+    /// to a namespace is looked up before.
+    pub fn drain<T>(&mut self, find: impl Fn(&str) -> T, mut take: impl FnMut(&T, usize, u64)) {
+        if self.runs.is_empty() {
+            return;
         }
-        self.names.clear();
+        let found: Vec<T> = self.names.drain(..).map(|name| find(&name)).collect();
+        for run in self.runs.drain(..) {
+            take(&found[run.name], run.value, run.times);
+        }
     }
 }
 
@@ -100,6 +113,7 @@ pub struct Sizes {
 
 impl Sizes {
     /// Takes one packet in.
+    #[inline]
     pub fn add(&mut self, len: usize) {
         self.min = if self.count == 0 {
             len
@@ -174,7 +188,9 @@ mod tests {
             by.add(path, value);
         }
         let mut all: Vec<(String, usize, u64)> = Vec::new();
-        by.drain(|name, value, times| all.push((name.into(), value, times)));
+        by.drain(String::from, |name, value, times| {
+            all.push((name.clone(), value, times));
+        });
         assert_eq!(
             all,
             [("a".into(), 5, 2), ("b".into(), 1, 1), ("a".into(), 5, 1)]

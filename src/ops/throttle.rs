@@ -225,6 +225,7 @@ impl LargeRequests {
         }
     }
 
+    #[inline]
     fn is_large(&self, length: u32) -> bool {
         self.config
             .threshold
@@ -235,10 +236,11 @@ impl LargeRequests {
     ///
     /// # Errors
     /// [`LargeRequestRejected`].
+    #[inline]
     pub fn check(&self, length: u32) -> Result<(), LargeRequestRejected> {
-        let in_processing = self.in_processing.load(Ordering::Relaxed);
         if self.is_large(length)
-            && in_processing + i64::from(length) > i64::from(self.config.max_bytes)
+            && self.in_processing.load(Ordering::Relaxed) + i64::from(length)
+                > i64::from(self.config.max_bytes)
         {
             return Err(LargeRequestRejected);
         }
@@ -250,6 +252,7 @@ impl LargeRequests {
     ///
     /// # Errors
     /// [`LargeRequestRejected`]; nothing is taken then.
+    #[inline]
     pub fn take(&self, length: u32) -> Result<u32, LargeRequestRejected> {
         if !self.is_large(length) {
             return Ok(0);
@@ -265,6 +268,7 @@ impl LargeRequests {
     }
 
     /// Gives back what [`LargeRequests::take`] took.
+    #[inline]
     pub fn finish(&self, taken: u32) {
         if taken != 0 {
             let before = self

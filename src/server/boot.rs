@@ -1,11 +1,12 @@
 //! Start and stop: directories, log, store, tree, threads, and the client port, in this order, and
 //! backwards.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 use zk_core::auth::Providers;
@@ -22,17 +23,25 @@ use zk_disk::purge::Window;
 use zk_disk::rocks::RocksStore;
 use zk_disk::store::Store;
 use zk_ops::config::ServerConfig;
+use zk_ops::metrics::Metrics;
 
 use crate::client::listener;
+use crate::client::throttle::Throttles;
 use crate::clock::Clock;
 use crate::core_loop::CoreLoop;
 use crate::gate::{Registry, Shared, ToCore};
+use crate::limits::DEFAULT_BACKLOG;
 use crate::loads;
 use crate::log_thread::{LogQueue, LogThread};
+use crate::ops;
 use crate::persist::{Persist, PersistQueue};
+use crate::process;
 use crate::queue::Queue;
-use crate::serving::{Serving, TRACE_MASK};
+use crate::serving::Serving;
 use crate::stats::Stats;
+
+/// Exit code for a data directory that is missing, unwritable, or holds what belongs elsewhere.
+const UNABLE_TO_ACCESS_DATADIR: i32 = 3;
 
 /// Why a start was refused.
 #[derive(Debug)]
@@ -107,7 +116,9 @@ pub struct Server {
     loader: Option<JoinHandle<()>>,
     log_queue: Arc<LogQueue>,
     persist_queue: Arc<PersistQueue>,
-    address: SocketAddr,
+    accepting: Option<tokio::task::JoinHandle<()>>,
+    address: Option<SocketAddr>,
+    metrics_address: Option<SocketAddr>,
     _lock: Lock,
 }
 
@@ -126,10 +137,41 @@ impl Server {
                     "{} is missing and zookeeper.datadir.autocreate is off",
                     dir.display()
                 );
-                return Err(Refusal { message, code: 3 });
+                let code = UNABLE_TO_ACCESS_DATADIR;
+                return Err(Refusal { message, code });
             }
         }
-        let lock = Lock::take(&layout)?;
+        let lock = Lock::take(&layout).map_err(|error| {
+            let code = match &error {
+                zk_disk::Error::Io { .. } => UNABLE_TO_ACCESS_DATADIR,
+                _ => 1,
+            };
+            let message = error.to_string();
+            Refusal { message, code }
+        })?;
+        check_contents(&layout)?;
+        // Ports are bound before the data is loaded, as in Java: one in use changes nothing.
+        let metrics_listener = ops::metrics::bind(&config.metrics).map_err(Refusal::new)?;
+        let metrics_address = ops::metrics::address(metrics_listener.as_ref());
+        let listener = bind_client(&config)?;
+        let address = listener
+            .as_ref()
+            .and_then(|socket| socket.local_addr().ok());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("client")
+            .build()
+            .map_err(|e| Refusal::new(format!("cannot start the runtime: {e}")))?;
+        let stats = Arc::new(Stats::new(&config.metrics));
+        let serving = Arc::new(Serving::new(
+            config.clone(),
+            [layout.snapshots(), layout.logs()],
+            address.map_or(-1, |address| i32::from(address.port())),
+            stats.clone(),
+            clock,
+        ));
+        let accepting = accept(&runtime, &serving, listener, metrics_listener)?;
+        let loading = Instant::now();
         let files: Arc<dyn Files> = Arc::new(OsFiles);
         let opened = directory::open(&files, &layout, &mut RocksStore::open)?;
         let store: Arc<dyn Store> = Arc::new(opened.store);
@@ -144,7 +186,10 @@ impl Server {
             &*store,
             &opened.boot,
             &config,
+            &stats.metrics,
         )?;
+        let took = loading.elapsed().as_millis() as i64;
+        stats.metrics.dbinittime.record(took);
         let options = Options {
             prealloc: config.prealloc_kib.max(0) as u64 * 1024,
             segment_size: config
@@ -177,10 +222,10 @@ impl Server {
             registry: Registry::default(),
             config: core_config,
             core: Queue::default(),
-            stats: Stats::default(),
+            throttles: Throttles::new(&config, clock.mono_ms()),
+            stats,
             clock,
             in_process: AtomicUsize::new(0),
-            stopping: AtomicBool::new(false),
             loads: Queue::default(),
         });
         shared
@@ -198,8 +243,9 @@ impl Server {
                 persist: persist_queue.clone(),
                 segments: segments.clone(),
                 warn_ms: config.fsync_warning_ms,
+                force_sync: config.force_sync,
             };
-            spawn("log", move || thread.run(writer))?
+            spawn(process::LOG, move || thread.run(writer))?
         };
         let persist = {
             let persist = Persist {
@@ -216,7 +262,7 @@ impl Server {
                 },
                 snapshots: opened.snapshots,
             };
-            spawn("store", move || persist.run())?
+            spawn(process::STORE, move || persist.run())?
         };
         let core = {
             let core = CoreLoop {
@@ -226,53 +272,20 @@ impl Server {
                 persist: persist_queue.clone(),
                 effects,
             };
-            spawn("core", move || core.run())?
+            spawn(process::CORE, move || core.run())?
         };
         let loader = {
             let (shared, store) = (shared.clone(), store);
-            spawn("loader", move || loads::run(&shared, &store, partial))?
+            spawn(process::LOADER, move || {
+                loads::run(&shared, &store, partial)
+            })?
         };
-        let address = match &config.client {
-            Some(client) => SocketAddr::new(
-                client.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-                client.port,
-            ),
-            None => {
-                return Err(Refusal {
-                    message: "clientPort is not set".into(),
-                    code: 2,
-                });
-            }
-        };
-        let backlog = config
-            .client_port_listen_backlog
-            .filter(|n| *n > 0)
-            .unwrap_or(50);
-        let socket = listener::bind(address, backlog)
-            .map_err(|e| Refusal::new(format!("cannot bind {address}: {e}")))?;
-        let address = socket.local_addr().unwrap_or(address);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .thread_name("client")
-            .build()
-            .map_err(|e| Refusal::new(format!("cannot start the runtime: {e}")))?;
-        let serving = Arc::new(Serving {
-            config,
-            snap_dir: layout.snapshots(),
-            log_dir,
-            client_port: address.port(),
-            trace_mask: AtomicI64::new(TRACE_MASK),
-        });
-        {
-            let _enter = runtime.enter();
-            let socket = tokio::net::TcpListener::from_std(socket)
-                .map_err(|e| Refusal::new(format!("cannot listen on {address}: {e}")))?;
-            runtime.spawn(listener::run(shared.clone(), serving.clone(), socket));
-        }
+        serving.open(shared.clone());
         Ok(Server {
             shared,
             serving,
             runtime,
+            accepting,
             core: Some(core),
             log: Some(log),
             persist: Some(persist),
@@ -280,18 +293,29 @@ impl Server {
             log_queue,
             persist_queue,
             address,
+            metrics_address,
             _lock: lock,
         })
     }
 
-    /// Where clients connect.
-    pub fn address(&self) -> SocketAddr {
+    /// Where clients connect; `None` without a clientPort.
+    pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Where Prometheus scrapes, if that provider is configured.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// The configuration and paths.
     pub fn serving(&self) -> &Serving {
         &self.serving
+    }
+
+    /// What the threads share, for looks at the core from outside.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Waits for SIGTERM or SIGINT.
@@ -314,7 +338,9 @@ impl Server {
     /// Stops: no new request, then everything proposed is applied, then the log and the store are
     /// closed.
     pub fn stop(mut self) {
-        self.shared.stopping.store(true, Ordering::Release);
+        if let Some(accepting) = &self.accepting {
+            accepting.abort();
+        }
         self.shared.core.push(ToCore::Stop);
         if let Some(core) = self.core.take() {
             let _ = core.join();
@@ -328,6 +354,84 @@ impl Server {
         self.runtime
             .shutdown_timeout(std::time::Duration::from_millis(200));
     }
+}
+
+/// Logs where snapshots belong, or the other way round, are refused where the two folders differ:
+/// somebody has exchanged them.
+fn check_contents(layout: &Layout) -> Result<(), Refusal> {
+    if layout.data_dir == layout.log_dir {
+        return Ok(());
+    }
+    let holds = |dir: &Path, prefix: &str| {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name());
+        names
+            .into_iter()
+            .any(|name| name.to_string_lossy().starts_with(prefix))
+    };
+    let found = if holds(&layout.logs(), "snapshot.") {
+        format!("dataLogDir {} holds snapshots", layout.logs().display())
+    } else if holds(&layout.snapshots(), "log.") {
+        format!("dataDir {} holds logs", layout.snapshots().display())
+    } else {
+        return Ok(());
+    };
+    Err(Refusal {
+        message: format!("{found}: are dataDir and dataLogDir the right way round?"),
+        code: UNABLE_TO_ACCESS_DATADIR,
+    })
+}
+
+/// The client port; `None` where none is configured.
+fn bind_client(config: &ServerConfig) -> Result<Option<std::net::TcpListener>, Refusal> {
+    let Some(client) = &config.client else {
+        return Ok(None);
+    };
+    let ip = client.ip.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+    let backlog = config
+        .client_port_listen_backlog
+        .filter(|n| *n > 0)
+        .unwrap_or(DEFAULT_BACKLOG);
+    let address = SocketAddr::new(ip, client.port);
+    let socket = match listener::bind(address, backlog) {
+        // A machine without IPv6.
+        Err(_) if client.ip.is_none() => {
+            let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), client.port);
+            listener::bind(any, backlog)
+        }
+        bound => bound,
+    };
+    match socket {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) => Err(Refusal::new(format!("cannot bind {address}: {error}"))),
+    }
+}
+
+/// Accepts clients and scrapes from now on.
+fn accept(
+    runtime: &tokio::runtime::Runtime,
+    serving: &Arc<Serving>,
+    clients: Option<std::net::TcpListener>,
+    metrics: Option<std::net::TcpListener>,
+) -> Result<Option<tokio::task::JoinHandle<()>>, Refusal> {
+    let _enter = runtime.enter();
+    runtime.spawn(ops::metrics::rotate(serving.clone()));
+    if let Some(listener) = metrics {
+        let serving = serving.clone();
+        runtime.spawn(async move {
+            if let Err(error) = ops::metrics::serve(serving, listener).await {
+                tracing::error!("/metrics is not served any more: {error}");
+            }
+        });
+    }
+    let Some(listener) = clients else {
+        return Ok(None);
+    };
+    let listener = tokio::net::TcpListener::from_std(listener)
+        .map_err(|e| Refusal::new(format!("cannot listen for clients: {e}")))?;
+    Ok(Some(
+        runtime.spawn(listener::run(serving.clone(), listener)),
+    ))
 }
 
 /// Says what the start found.
@@ -381,7 +485,9 @@ fn recover_tree(
     store: &dyn Store,
     boot: &Boot,
     config: &ServerConfig,
+    metrics: &Metrics,
 ) -> Result<(Tree, i64, u32), Refusal> {
+    let start = Instant::now();
     match boot {
         Boot::Fresh => {
             if !config.db_autocreate {
@@ -393,7 +499,7 @@ fn recover_tree(
         }
         Boot::Rebuild { until, .. } => {
             let mut tree = Tree::new(core.extended, core.seed);
-            let record = replay(core, files, layout, store, &mut tree, 1, *until)?;
+            let record = replay(core, files, layout, store, &mut tree, 1, *until, metrics)?;
             Ok((tree, 0, record))
         }
         Boot::Open {
@@ -408,8 +514,12 @@ fn recover_tree(
             load_quotas(store, &tree)?;
             let mut tree = tree.into_inner();
             let mut record = meta.record;
+            let took = start.elapsed().as_millis() as i64;
+            metrics.startup_snap_load_time.record(took);
             if let Some((from, until)) = tail {
-                record = replay(core, files, layout, store, &mut tree, *from, *until)?;
+                record = replay(
+                    core, files, layout, store, &mut tree, *from, *until, metrics,
+                )?;
             }
             Ok((tree, meta.tree.zxid.0, record))
         }
@@ -442,9 +552,10 @@ fn replay(
     tree: &mut Tree,
     from: i64,
     until: i64,
+    metrics: &Metrics,
 ) -> Result<u32, Refusal> {
     let mut reader = Reader::open(files.clone(), &layout.logs(), from, until)?;
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let mut count = 0_u64;
     let mut last = 0;
     let held = RwLock::new(std::mem::replace(tree, Tree::new(core.extended, core.seed)));
@@ -478,10 +589,10 @@ fn replay(
         last = checksum(record.payload);
     }
     *tree = held.into_inner();
-    tracing::info!(
-        "replayed {count} transactions in {} ms",
-        start.elapsed().as_millis()
-    );
+    let took = start.elapsed().as_millis() as i64;
+    metrics.startup_txns_loaded.record(count as i64);
+    metrics.startup_txns_load_time.record(took);
+    tracing::info!("replayed {count} transactions in {took} ms");
     Ok(last)
 }
 

@@ -5,12 +5,12 @@
 //! the store: what changed is handed to the persister.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use zk_core::io::{Effect, Input};
+use zk_core::io::{Effect, Input, Submit};
 use zk_core::limits::APPLY_VISITS;
 use zk_core::{Node, Zxid};
+use zk_wire::OpCode;
 
 use crate::gate::{Poster, Shared, ToCore};
 use crate::limits::CORE_SLEEP;
@@ -35,6 +35,8 @@ impl CoreLoop {
     /// Runs until `ToCore::Stop` and everything proposed before it is applied. Returns the zxid
     /// reached.
     pub fn run(mut self) -> Zxid {
+        let shared = self.shared.clone();
+        let metrics = &shared.stats.metrics;
         let mut inbox = Vec::new();
         let mut stopping = false;
         let mut stalled = false;
@@ -46,11 +48,21 @@ impl CoreLoop {
                 }
                 let wait = self.node.deadline_ms() - self.shared.clock.mono_ms();
                 let wait = Duration::from_millis(wait.max(0) as u64).min(CORE_SLEEP);
-                self.shared
-                    .core
-                    .take(&mut inbox, Some(Instant::now() + wait));
+                let deadline = Some(Instant::now() + wait);
+                let waited = shared.core.take(&mut inbox, deadline);
+                let requests = count_requests(&inbox);
+                if requests > 0 {
+                    metrics.prep_processor_request_queued.add(requests);
+                    metrics
+                        .prep_processor_queue_size
+                        .record_many(inbox.len() as i64, requests);
+                    let waited = waited.unwrap_or_default().as_millis() as i64;
+                    metrics
+                        .prep_processor_queue_time_ms
+                        .record_many(waited, requests);
+                }
             }
-            let now = self.shared.clock.now();
+            let now = shared.clock.now();
             if now.mono_ms >= self.node.deadline_ms() {
                 let mut touches = Vec::new();
                 self.shared.collect_touches(&mut touches);
@@ -62,7 +74,12 @@ impl CoreLoop {
                 for item in inbox.drain(..) {
                     match item {
                         ToCore::Input(input) => {
+                            let closes = closes_session(&input).then(Instant::now);
                             self.node.step(&tree, now, input, &mut self.effects);
+                            if let Some(start) = closes {
+                                let ms = start.elapsed().as_millis() as i64;
+                                metrics.close_session_prep_time.record(ms);
+                            }
                         }
                         ToCore::Look(look) => look(&self.node),
                         ToCore::Install(install) => {
@@ -76,7 +93,17 @@ impl CoreLoop {
                     }
                 }
             }
-            self.carry_out();
+            if !self.effects.is_empty() {
+                let prepared = shared.clock.mono_ms();
+                let appended = self.effects.len() as u64;
+                metrics
+                    .prep_process_time
+                    .record_many((prepared - now.mono_ms) / appended as i64, appended);
+                self.carry_out();
+                metrics
+                    .proposal_process_time
+                    .record(shared.clock.mono_ms() - prepared);
+            }
             if !stalled {
                 stalled = self.apply();
             }
@@ -91,7 +118,31 @@ impl CoreLoop {
                 Effect::Load(need) => self.shared.loads.push((need, None)),
             }
         }
-        self.log.append(&mut records);
+        let queued = records.len() as u64;
+        if queued > 0 {
+            let metrics = &self.shared.stats.metrics;
+            metrics.sync_processor_request_queued.add(queued);
+            self.log.append(&mut records);
+        }
+        self.count();
+    }
+
+    /// Hands over what the node has counted.
+    fn count(&mut self) {
+        let counts = self.node.take_counts();
+        let metrics = &self.shared.stats.metrics;
+        for (count, counter) in [
+            (counts.expired, &metrics.stale_sessions_expired),
+            (counts.changes_queued, &metrics.outstanding_changes_queued),
+            (counts.changes_removed, &metrics.outstanding_changes_removed),
+        ] {
+            if count > 0 {
+                counter.add(count);
+            }
+        }
+        for namespace in &counts.quota_exceeded {
+            metrics.quota_exceeded_error_per_namespace.add(namespace, 1);
+        }
     }
 
     /// One hold. Returns whether it stopped at a row that is not resident.
@@ -113,15 +164,8 @@ impl CoreLoop {
             applied
         };
         poster.wake();
-        self.shared
-            .stats
-            .commits
-            .fetch_add(applied.entries as u64, Ordering::Relaxed);
         for (zxid, wrong) in &applied.mismatches {
-            self.shared
-                .stats
-                .digest_mismatches
-                .fetch_add(1, Ordering::Relaxed);
+            self.shared.stats.metrics.digest_mismatches_count.add(1);
             tracing::error!(%zxid, "the tree differs from its transaction: {wrong}");
         }
         match applied.missing {
@@ -131,5 +175,25 @@ impl CoreLoop {
             }
             None => false,
         }
+    }
+}
+
+fn count_requests(inbox: &[ToCore]) -> u64 {
+    inbox
+        .iter()
+        .filter(|item| matches!(item, ToCore::Input(Input::Submit(_))))
+        .count() as u64
+}
+
+/// Whether an input is a client's closeSession.
+fn closes_session(input: &Input) -> bool {
+    match input {
+        Input::Submit(Submit::Request { op, .. }) => *op == OpCode::CloseSession,
+        Input::Submit(Submit::Connect { .. } | Submit::Reattach { .. })
+        | Input::Tick
+        | Input::Durable(_)
+        | Input::Persisted(_)
+        | Input::Touched { .. }
+        | Input::Loaded => false,
     }
 }

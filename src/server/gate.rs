@@ -14,13 +14,16 @@ use zk_core::conn::{Progress, View};
 use zk_core::hash::Map;
 use zk_core::io::{Grant, Input, Post, Reply};
 use zk_core::op::WatchAccess;
+use zk_core::tally::{ByNamespace, Tally};
 use zk_core::tree::{Need, Tree};
 use zk_core::watch::{Event, Watches};
-use zk_core::{Config, Conn, ConnId, Node, SessionId, Zxid};
+use zk_core::{Config, Conn, ConnId, Node, Now, SessionId, Zxid};
 
+use crate::client::line::{Latencies, Line};
+use crate::client::throttle::Throttles;
 use crate::clock::Clock;
 use crate::queue::Queue;
-use crate::stats::Stats;
+use crate::stats::{Runs, Stats};
 
 /// What the core's queue carries.
 pub enum ToCore {
@@ -42,15 +45,13 @@ pub struct Client {
     /// The peer.
     pub peer: SocketAddr,
     /// The connection without its socket.
-    pub conn: Mutex<Conn>,
+    pub line: Mutex<Line>,
     /// Wakes the socket's task: something is to be sent, or may be run now.
     pub wake: Notify,
     /// When the client was last heard of, monotonic milliseconds.
     pub heard_ms: AtomicI64,
     /// Whether the core has not been told of that.
     pub touched: AtomicBool,
-    /// Latencies of its requests.
-    pub latency: Mutex<crate::stats::Latency>,
     /// When it was accepted, wall clock milliseconds.
     pub since_ms: i64,
 }
@@ -70,11 +71,10 @@ impl Registry {
         let client = Arc::new(Client {
             id,
             peer,
-            conn: Mutex::new(Conn::new(id, address)),
+            line: Mutex::new(Line::new(Conn::new(id, address))),
             wake: Notify::new(),
             heard_ms: AtomicI64::new(clock.mono_ms()),
             touched: AtomicBool::new(false),
-            latency: Mutex::default(),
             since_ms: clock.wall_ms(),
         });
         self.clients.write().insert(id, client.clone());
@@ -84,7 +84,7 @@ impl Registry {
     /// Forgets a connection.
     pub fn remove(&self, client: &Client) {
         self.clients.write().remove(&client.id);
-        let session = client.conn.lock().session();
+        let session = client.line.lock().conn.session();
         if let Some(session) = session {
             let mut sessions = self.sessions.lock();
             if sessions.get(&session) == Some(&client.id) {
@@ -122,13 +122,13 @@ pub struct Shared {
     /// The way to the core.
     pub core: Queue<ToCore>,
     /// Counters.
-    pub stats: Stats,
+    pub stats: Arc<Stats>,
+    /// What holds clients back.
+    pub throttles: Throttles,
     /// Clocks.
     pub clock: Clock,
     /// Writes that wait for their reply, over all connections.
     pub in_process: AtomicUsize,
-    /// Whether the server stops.
-    pub stopping: AtomicBool,
     /// The way to the rows that are not resident.
     pub loads: Queue<(Need, Option<Arc<Client>>)>,
 }
@@ -149,12 +149,12 @@ impl Shared {
             if !client.touched.swap(false, Ordering::AcqRel) {
                 continue;
             }
-            let conn = client.conn.lock();
-            if let Some(session) = conn.session() {
+            let line = client.line.lock();
+            if let Some(session) = line.conn.session() {
                 inputs.push(ToCore::Input(Input::Touched {
                     session,
                     at_ms: client.heard_ms.load(Ordering::Acquire),
-                    timeout_ms: conn.timeout_ms(),
+                    timeout_ms: line.conn.timeout_ms(),
                 }));
             }
         }
@@ -167,7 +167,26 @@ pub struct Poster<'a> {
     shared: &'a Shared,
     touched: Vec<Arc<Client>>,
     last: Option<Arc<Client>>,
+    now: Now,
+    counts: Counts,
 }
+
+/// What one hold of the tree did, for the metrics.
+#[derive(Debug, Default)]
+struct Counts {
+    tally: Tally,
+    latencies: Latencies,
+    propagation: Runs,
+    writes: ByNamespace,
+    /// Replies since the clock was looked at.
+    since_clock: u32,
+    stale: u64,
+    /// The last transaction applied.
+    zxid: Zxid,
+}
+
+/// Replies between two looks at the clock.
+const CLOCK_EVERY: u32 = 256;
 
 impl<'a> Poster<'a> {
     /// Nothing posted yet.
@@ -176,6 +195,8 @@ impl<'a> Poster<'a> {
             shared,
             touched: Vec::new(),
             last: None,
+            now: shared.clock.now(),
+            counts: Counts::default(),
         }
     }
 
@@ -191,13 +212,38 @@ impl<'a> Poster<'a> {
         Some(client)
     }
 
-    /// Wakes every connection that something was posted to.
+    /// Wakes every connection that something was posted to, and hands the counts over.
     pub fn wake(&mut self) {
         self.last = None;
         self.touched.sort_unstable_by_key(|client| client.id);
         self.touched.dedup_by_key(|client| client.id);
         for client in self.touched.drain(..) {
             client.wake.notify_one();
+        }
+        if self.shared.throttles.is_on() {
+            self.shared.throttles.released.notify_waiters();
+        }
+        let (stats, counts) = (&*self.shared.stats, &mut self.counts);
+        stats.take(&mut counts.tally);
+        stats.take_reads(&mut counts.latencies.reads);
+        stats.take_updates(&mut counts.latencies.updates);
+        stats.take_writes(&mut counts.writes);
+        for (ms, times) in counts.propagation.drain() {
+            stats.metrics.propagation_latency.record_many(ms, times);
+        }
+        if counts.stale > 0 {
+            stats
+                .metrics
+                .stale_replies
+                .add(std::mem::take(&mut counts.stale));
+        }
+    }
+
+    fn look_at_clock(&mut self) {
+        self.counts.since_clock += 1;
+        if self.counts.since_clock == CLOCK_EVERY {
+            self.counts.since_clock = 0;
+            self.now = self.shared.clock.now();
         }
     }
 }
@@ -212,17 +258,23 @@ impl Post for Poster<'_> {
         let Some(client) = self.client(conn) else {
             return Ok(());
         };
+        let line = &mut *client.line.lock();
+        if !line.conn.is_runnable() {
+            return Ok(());
+        }
         let mut view = View {
             tree,
             config: &self.shared.config,
             watches,
-            tally: &mut zk_core::tally::Tally::default(),
+            tally: &mut self.counts.tally,
         };
-        let mut conn = client.conn.lock();
-        if !conn.is_runnable() {
-            return Ok(());
-        }
-        match conn.run(&mut view) {
+        let progress = line.conn.run(&mut view);
+        line.settle(
+            self.now.mono_ms,
+            &mut self.counts.latencies,
+            &self.shared.throttles.large,
+        );
+        match progress {
             Progress::Done => Ok(()),
             Progress::Missing(need) => Err(need),
         }
@@ -230,18 +282,41 @@ impl Post for Poster<'_> {
 
     fn event(&mut self, conn: ConnId, zxid: Zxid, event: Event, path: &str) {
         if let Some(client) = self.client(conn) {
-            client.conn.lock().event(zxid, event, path);
+            let conn = &mut client.line.lock().conn;
+            let before = conn.out_len();
+            conn.event(zxid, event, path);
+            if let Some(len) = (conn.out_len() - before).checked_sub(4) {
+                self.counts.tally.sent.add(len);
+                self.counts.tally.event_bytes += len as u64;
+            }
         }
     }
 
     fn done(&mut self, conn: ConnId, cxid: i32, reply: &Reply<'_>) {
-        if let Some(client) = self.client(conn) {
-            client.conn.lock().done(cxid, reply);
-        }
         self.shared.in_process.fetch_sub(1, Ordering::Relaxed);
+        self.look_at_clock();
+        let Some(client) = self.client(conn) else {
+            self.counts.stale += 1;
+            return;
+        };
+        let line = &mut *client.line.lock();
+        if line.conn.is_closing() {
+            self.counts.stale += 1;
+            return;
+        }
+        let (now_ms, large) = (self.now.mono_ms, &self.shared.throttles.large);
+        line.answered(now_ms, &mut self.counts.latencies, large);
+        let before = line.conn.out_len();
+        line.conn.done(cxid, reply);
+        if let Some(len) = (line.conn.out_len() - before).checked_sub(4) {
+            self.counts.tally.sent.add(len);
+            self.counts.tally.reply_bytes += len as u64;
+        }
+        line.settle(now_ms, &mut self.counts.latencies, large);
     }
 
     fn connected(&mut self, conn: ConnId, grant: Option<Grant>) {
+        let zxid = self.counts.zxid;
         let Some(client) = self.client(conn) else {
             return;
         };
@@ -252,7 +327,18 @@ impl Post for Poster<'_> {
                 .lock()
                 .insert(grant.session, conn);
         }
-        client.conn.lock().connected(grant);
+        let line = &mut *client.line.lock();
+        let (now_ms, large) = (self.now.mono_ms, &self.shared.throttles.large);
+        let is_new = line.awaits_session();
+        let before = line.conn.out_len();
+        line.conn.connected(grant);
+        if let Some(len) = (line.conn.out_len() - before).checked_sub(4) {
+            self.counts.tally.sent.add(len);
+        }
+        if is_new && grant.is_some() {
+            line.conn.note_created(zxid);
+        }
+        line.settle(now_ms, &mut self.counts.latencies, large);
     }
 
     fn detach(&mut self, session: SessionId, now: Option<ConnId>) {
@@ -261,7 +347,32 @@ impl Post for Poster<'_> {
             return;
         };
         if let Some(client) = self.client(old) {
-            client.conn.lock().close();
+            let line = &mut *client.line.lock();
+            line.conn.close();
+            line.forget(&self.shared.throttles.large);
         }
+    }
+
+    fn applied(&mut self, zxid: Zxid, time_ms: i64) {
+        self.counts.zxid = zxid;
+        let ms = self.now.wall_ms - time_ms;
+        if ms >= 0 {
+            self.counts.propagation.add(ms);
+        }
+    }
+
+    fn wrote(&mut self, path: &str, bytes: usize) {
+        self.counts.writes.add(path, path.len() + bytes);
+    }
+
+    fn fired(&mut self, event: Event, watchers: usize) {
+        let metrics = &self.shared.stats.metrics;
+        let summary = match event {
+            Event::Created => &metrics.node_created_watch_count,
+            Event::Deleted => &metrics.node_deleted_watch_count,
+            Event::DataChanged => &metrics.node_changed_watch_count,
+            Event::ChildrenChanged => &metrics.node_children_watch_count,
+        };
+        summary.record(watchers as i64);
     }
 }

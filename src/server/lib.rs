@@ -16,6 +16,7 @@ pub mod loads;
 pub mod log_thread;
 pub mod ops;
 pub mod persist;
+pub mod process;
 pub mod queue;
 pub mod serving;
 pub mod stats;

@@ -6,6 +6,13 @@ use std::time::Duration;
 /// Bytes read from a socket at once, into a buffer that all connections of a thread share.
 pub const READ_CHUNK: usize = 64 << 10;
 
+/// Bytes of frames of one connection whose requests wait for their reply; past it the socket is not
+/// read.
+pub const CONN_IN_BYTES: usize = 16 << 20;
+
+/// Accept backlog where none is configured, the JVM's.
+pub const DEFAULT_BACKLOG: i32 = 50;
+
 /// Inputs that the core takes up before it applies what is durable.
 pub const CORE_BATCH: usize = 512;
 
@@ -24,5 +31,8 @@ pub const STOP_WAIT: Duration = Duration::from_secs(20);
 /// Longest sleep of the core between ticks, so that clock jumps of a suspended machine show.
 pub const CORE_SLEEP: Duration = Duration::from_millis(500);
 
-/// Connections beyond this many file descriptors are not accepted; the limit is raised to it.
+/// What the limit of open files is raised to, if the system allows it.
 pub const OPEN_FILES: u64 = 1 << 20;
+
+/// Below this many the start warns.
+pub const FEW_FILES: u64 = 1 << 14;

@@ -140,7 +140,7 @@ pub fn run(shared: &Arc<Shared>, store: &Arc<dyn Store>, partial: bool) {
             from = next;
         }
     }
-    while shared.loads.take(&mut needs, None) {
+    while shared.loads.take(&mut needs, None).is_some() {
         serve(shared, &**store, &mut needs, &mut waiting_for_all, true);
     }
 }

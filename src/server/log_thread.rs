@@ -5,7 +5,6 @@
 //! for pages that the first one lost.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -37,29 +36,50 @@ pub struct LogThread {
     pub segments: Arc<Mutex<Vec<Segment>>>,
     /// An fsync that takes longer is warned of, milliseconds.
     pub warn_ms: i64,
+    /// Whether there is an fsync.
+    pub force_sync: bool,
 }
 
 impl LogThread {
     /// Runs until the queue is closed and everything in it is durable.
     pub fn run(self, mut writer: Writer) {
         let mut batch = Vec::new();
-        while self.queue.take(&mut batch, None) {
+        let metrics = &self.shared.stats.metrics;
+        while let Some(waited) = self.queue.take(&mut batch, None) {
+            let taken = Instant::now();
+            let (records, waited) = (batch.len() as u64, waited.as_millis() as i64);
+            metrics
+                .sync_processor_queue_size
+                .record_many(batch.len() as i64, records);
+            metrics
+                .sync_processor_queue_time_ms
+                .record_many(waited, records);
+            let mut unsynced = 0;
             for (zxid, payload) in batch.drain(..) {
                 if writer.batch_bytes() + payload.len() > MAX_BATCH / 2 {
-                    self.sync(&mut writer);
+                    self.sync(&mut writer, std::mem::take(&mut unsynced));
                 }
                 if let Err(error) = writer.append(zxid.0, &payload) {
                     fatal(&error);
                 }
+                unsynced += 1;
             }
-            self.sync(&mut writer);
+            let appended = taken.elapsed().as_millis() as i64;
+            if let Some(each) = appended.checked_div(records as i64) {
+                metrics.sync_process_time.record_many(each, records);
+            }
+            self.sync(&mut writer, unsynced);
+            let flushed = waited + taken.elapsed().as_millis() as i64;
+            metrics
+                .sync_processor_queue_and_flush_time_ms
+                .record_many(flushed, records);
         }
         if let Err(error) = writer.close() {
             fatal(&error);
         }
     }
 
-    fn sync(&self, writer: &mut Writer) {
+    fn sync(&self, writer: &mut Writer, records: i64) {
         let start = Instant::now();
         let bytes = writer.batch_bytes() as u64;
         match writer.sync() {
@@ -75,7 +95,12 @@ impl LogThread {
             self.segments.lock().extend(finished);
         }
         let took = start.elapsed().as_millis() as i64;
-        self.shared.stats.fsyncs.fetch_add(1, Ordering::Relaxed);
+        let metrics = &self.shared.stats.metrics;
+        metrics.sync_processor_batch_size.record(records);
+        metrics.sync_processor_queue_flush_time_ms.record(took);
+        if self.force_sync {
+            metrics.fsynctime.record(took);
+        }
         if took > self.warn_ms {
             tracing::warn!(
                 "fsync-ing the write ahead log took {took}ms which will adversely effect operation latency"

@@ -1,8 +1,11 @@
-//! The command line: `zabkeeper serve`, `zabkeeper version`.
+//! The command line: `zabkeeper serve`, `zabkeeper version`, `zabkeeper bench`.
+
+use std::io::Write;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use zabkeeper::boot::Server;
-use zabkeeper::version;
+use zabkeeper::{process, version};
 use zk_ops::config::{self, Level, Sources};
 
 #[global_allocator]
@@ -29,20 +32,28 @@ enum Command {
     },
     /// Print the version.
     Version,
+    /// Put load on any ZooKeeper server and measure it.
+    Bench(zk_bench::BenchArgs),
 }
 
-fn main() {
-    let code = match Cli::parse().command {
+fn main() -> ExitCode {
+    match Cli::parse().command {
         Command::Serve { define, arguments } => serve(define, arguments),
         Command::Version => {
-            println!("zabkeeper {}", version::text());
-            0
+            say(&format!("zabkeeper {}\n", version::text()));
+            ExitCode::SUCCESS
         }
-    };
-    std::process::exit(code);
+        Command::Bench(arguments) => zk_bench::execute(&arguments),
+    }
 }
 
-fn serve(define: Vec<String>, arguments: Vec<String>) -> i32 {
+/// Prints, or does not where nobody listens any more.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn serve(define: Vec<String>, arguments: Vec<String>) -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("ZABKEEPER_LOG")
@@ -50,12 +61,12 @@ fn serve(define: Vec<String>, arguments: Vec<String>) -> i32 {
         )
         .with_writer(std::io::stderr)
         .init();
+    process::end_on_panic();
     let config = match config::load(&Sources::from_env(define, arguments)) {
         Ok(config) => config,
         Err(error) => {
-            tracing::error!("{error}");
-            eprintln!("Invalid config, exiting abnormally\n{error}");
-            return 2;
+            eprintln!("{}: {error}", config::INVALID_CONFIG);
+            return ExitCode::from(error.exit_code);
         }
     };
     for note in &config.notes {
@@ -65,28 +76,43 @@ fn serve(define: Vec<String>, arguments: Vec<String>) -> i32 {
             Level::Warn => tracing::warn!("{}", note.text),
         }
     }
+    process::raise_open_files();
     let server = match Server::start(config) {
         Ok(server) => server,
         Err(refusal) => {
-            tracing::error!("{}", refusal.message);
             eprintln!("zabkeeper does not start: {}", refusal.message);
-            return refusal.code;
+            return ExitCode::from(u8::try_from(refusal.code).unwrap_or(1));
         }
     };
-    let address = server.address();
-    println!("zabkeeper {}", version::text());
-    println!("binding to port {address}");
-    println!(
-        "data directory: {}",
-        server.serving().config.data_dir.display()
-    );
-    println!(
-        "next: echo srvr | nc {} {}, or zkCli.sh -server {address}",
-        address.ip(),
-        address.port()
-    );
+    say(&greeting(&server));
     server.wait_for_signal();
     tracing::info!("stopping");
     server.stop();
-    0
+    ExitCode::SUCCESS
+}
+
+/// Where the server is, and what to type next.
+fn greeting(server: &Server) -> String {
+    let mut text = format!("zabkeeper {}\n", version::text());
+    if let Some(address) = server.address() {
+        text += &format!("binding to port {address}\n");
+    }
+    let data_dir = &server.serving().config.data_dir;
+    text += &format!("data directory: {}\n", data_dir.display());
+    if let Some(address) = server.metrics_address() {
+        text += &format!("metrics: http://{address}/metrics\n");
+    }
+    match server.address() {
+        Some(address) => {
+            // A client cannot connect to a wildcard.
+            let mut to = address;
+            if to.ip().is_unspecified() {
+                to.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+            }
+            let (ip, port) = (to.ip(), to.port());
+            text += &format!("next: echo srvr | nc {ip} {port}, or zkCli.sh -server {to}\n");
+        }
+        None => text += "no clientPort is set: no client can connect\n",
+    }
+    text
 }

@@ -1,6 +1,6 @@
 //! A queue between threads: many push, one takes everything at once.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -14,6 +14,8 @@ pub struct Queue<T> {
 #[derive(Debug)]
 struct Inner<T> {
     items: Vec<T>,
+    /// When the first of them came.
+    since: Option<Instant>,
     closed: bool,
 }
 
@@ -21,6 +23,7 @@ impl<T> Default for Queue<T> {
     fn default() -> Self {
         let inner = Inner {
             items: Vec::new(),
+            since: None,
             closed: false,
         };
         Queue {
@@ -36,6 +39,7 @@ impl<T> Queue<T> {
         let mut inner = self.items.lock();
         inner.items.push(item);
         if inner.items.len() == 1 {
+            inner.since = Some(Instant::now());
             self.filled.notify_one();
         }
     }
@@ -49,6 +53,7 @@ impl<T> Queue<T> {
         let first = inner.items.is_empty();
         inner.items.append(items);
         if first {
+            inner.since = Some(Instant::now());
             self.filled.notify_one();
         }
     }
@@ -68,12 +73,12 @@ impl<T> Queue<T> {
     }
 
     /// Waits until there is something, or the deadline, and swaps it into `into`, which is empty.
-    /// Returns false once the queue is closed and empty.
-    pub fn take(&self, into: &mut Vec<T>, deadline: Option<Instant>) -> bool {
+    /// Returns how long the first item has waited; `None` once the queue is closed and empty.
+    pub fn take(&self, into: &mut Vec<T>, deadline: Option<Instant>) -> Option<Duration> {
         let mut inner = self.items.lock();
         while inner.items.is_empty() {
             if inner.closed {
-                return false;
+                return None;
             }
             match deadline {
                 Some(deadline) => {
@@ -85,6 +90,7 @@ impl<T> Queue<T> {
             }
         }
         std::mem::swap(&mut inner.items, into);
-        true
+        let since = inner.since.take();
+        Some(since.map_or(Duration::ZERO, |since| since.elapsed()))
     }
 }

@@ -1,63 +1,233 @@
-//! Counters and latencies of the whole server.
+//! What is counted: the metrics, and the few numbers that Java keeps beside them for `srvr`.
+//!
+//! The hot paths count into plain local values ([`Runs`], `zk_core::tally`) and hand them over once
+//! a wake-up or once a hold of the tree. It does not know when something happens.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::AtomicI64;
 
-/// Least, mean and largest latency, milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Latency {
-    /// Requests measured.
-    pub count: i64,
-    /// Sum of milliseconds.
-    pub total: i64,
-    /// Least, when there is any.
-    pub min: i64,
-    /// Largest.
-    pub max: i64,
-    /// The last one.
-    pub last: i64,
-}
+use parking_lot::Mutex;
+use zk_core::tally::{ByNamespace, Tally};
+use zk_ops::config::MetricsProvider;
+use zk_ops::four_letter;
+use zk_ops::metrics::{Counter, Metrics, ResponseSizes, Summary, SummarySet};
 
-impl Latency {
-    /// Takes one request of `ms` in.
-    pub fn add(&mut self, ms: i64, requests: i64) {
-        self.min = if self.count == 0 {
-            ms
-        } else {
-            self.min.min(ms)
-        };
-        self.count += requests;
-        self.total += ms * requests;
-        self.max = self.max.max(ms);
-        self.last = ms;
+/// Samples of one summary, runs of the same value merged.
+#[derive(Debug, Default)]
+pub struct Runs(Vec<(i64, u64)>);
+
+impl Runs {
+    /// Takes a sample.
+    pub fn add(&mut self, value: i64) {
+        self.add_many(value, 1);
+    }
+
+    /// Takes the same sample several times.
+    pub fn add_many(&mut self, value: i64, count: u64) {
+        match self.0.last_mut() {
+            Some((last, times)) if *last == value => *times += count,
+            _ => self.0.push((value, count)),
+        }
+    }
+
+    /// Value and how often; then forgets them.
+    pub fn drain(&mut self) -> impl Iterator<Item = (i64, u64)> + '_ {
+        self.0.drain(..)
     }
 }
 
-/// Counters of the server, `srst` sets them back.
-#[derive(Debug, Default)]
+/// A latency of one connection's requests, milliseconds, as `cons` shows it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Latency {
+    count: i64,
+    total: i64,
+    /// Java's is 0 from the start, and can only be seen above it after `crst`.
+    min: i64,
+    max: i64,
+    last: i64,
+}
+
+impl Latency {
+    /// Takes `times` requests of `ms` in.
+    pub fn add(&mut self, ms: i64, times: i64) {
+        self.count += times;
+        self.total += ms * times;
+        self.min = self.min.min(ms);
+        self.max = self.max.max(ms);
+        self.last = ms;
+    }
+
+    /// `crst`.
+    pub fn reset(&mut self) {
+        *self = Latency {
+            min: i64::MAX,
+            ..Latency::default()
+        };
+    }
+
+    /// Last, least, mean and largest.
+    pub fn shown(&self) -> [i64; 4] {
+        let min = if self.min == i64::MAX { 0 } else { self.min };
+        [self.last, min, self.total / self.count.max(1), self.max]
+    }
+}
+
+/// Counters of the server.
+#[derive(Debug)]
 pub struct Stats {
-    /// Frames received.
-    pub received: AtomicU64,
-    /// Frames sent.
-    pub sent: AtomicU64,
-    /// Fsyncs of the log.
-    pub fsyncs: AtomicU64,
-    /// Transactions applied.
-    pub commits: AtomicU64,
-    /// Requests of connections refused.
-    pub rejected: AtomicU64,
-    /// Times that an applied transaction's digest was not the tree's.
-    pub digest_mismatches: AtomicU64,
-    /// Latencies.
-    pub latency: parking_lot::Mutex<Latency>,
+    /// The metrics.
+    pub metrics: Metrics,
+    /// Whether `srst` resets the metrics: with the default provider only, as in Java.
+    resettable: bool,
+    /// Frames and four-letter words received.
+    pub received: Counter,
+    sent: Counter,
+    latency: Summary,
+    sizes: Mutex<ResponseSizes>,
     /// When the server began to serve, monotonic milliseconds.
     pub started_ms: AtomicI64,
 }
 
 impl Stats {
+    /// All zero.
+    pub fn new(provider: &MetricsProvider) -> Stats {
+        Stats {
+            metrics: Metrics::new(matches!(provider, MetricsProvider::Prometheus { .. })),
+            resettable: matches!(provider, MetricsProvider::Default),
+            received: Counter::default(),
+            sent: Counter::default(),
+            latency: Summary::basic(),
+            sizes: Mutex::default(),
+            started_ms: AtomicI64::new(0),
+        }
+    }
+
     /// `srst`.
     pub fn reset(&self) {
-        self.received.store(0, Ordering::Relaxed);
-        self.sent.store(0, Ordering::Relaxed);
-        *self.latency.lock() = Latency::default();
+        self.received.reset();
+        self.sent.reset();
+        self.latency.reset();
+        *self.sizes.lock() = ResponseSizes::default();
+        if self.resettable {
+            self.metrics.reset();
+        }
+    }
+
+    /// Packets sent since the start or `srst`.
+    pub fn packets_sent(&self) -> u64 {
+        self.sent.get()
+    }
+
+    /// Latencies since the start or `srst`.
+    pub fn latency(&self) -> four_letter::Latency {
+        let values = self.latency.values();
+        four_letter::Latency {
+            min: values.min,
+            max: values.max,
+            total: values.sum,
+            count: values.count as i64,
+        }
+    }
+
+    /// Sizes of packets since the start or `srst`.
+    pub fn response_sizes(&self) -> ResponseSizes {
+        *self.sizes.lock()
+    }
+
+    /// Takes in, and empties, what connections did.
+    pub fn take(&self, tally: &mut Tally) {
+        let metrics = &self.metrics;
+        let sent = std::mem::take(&mut tally.sent);
+        if sent.count > 0 {
+            self.sent.add(sent.count);
+            let mut sizes = self.sizes.lock();
+            let (min, max) = (sent.min as i64, sent.max as i64);
+            sizes.last = sent.last as i64;
+            sizes.max = sizes.max.max(max);
+            sizes.min = if sizes.min < 0 {
+                min
+            } else {
+                sizes.min.min(min)
+            };
+        }
+        for (count, counter) in [
+            (&mut tally.reply_bytes, &metrics.response_bytes),
+            (&mut tally.event_bytes, &metrics.watch_bytes),
+            (&mut tally.ensemble_success, &metrics.ensemble_auth_success),
+            (&mut tally.ensemble_fail, &metrics.ensemble_auth_fail),
+            (&mut tally.ensemble_skip, &metrics.ensemble_auth_skip),
+        ] {
+            if *count > 0 {
+                counter.add(std::mem::take(count));
+            }
+        }
+        tally.answered = 0;
+        self.take_namespaces(&mut tally.reads, &metrics.read_per_namespace);
+    }
+
+    /// Takes in, and empties, bytes written.
+    pub fn take_writes(&self, writes: &mut ByNamespace) {
+        self.take_namespaces(writes, &self.metrics.write_per_namespace);
+    }
+
+    fn take_namespaces(&self, by: &mut ByNamespace, set: &SummarySet) {
+        by.drain(
+            |name| set.summary(name),
+            |summary, bytes, times| summary.record_many(bytes as i64, times),
+        );
+    }
+
+    /// Takes in, and empties, latencies of requests without a transaction.
+    pub fn take_reads(&self, runs: &mut Runs) {
+        for (ms, times) in runs.drain() {
+            self.latency.record_many(ms, times);
+            self.metrics.readlatency.record_many(ms, times);
+        }
+    }
+
+    /// Takes in, and empties, latencies of writes.
+    pub fn take_updates(&self, runs: &mut Runs) {
+        for (ms, times) in runs.drain() {
+            self.latency.record_many(ms, times);
+            self.metrics.updatelatency.record_many(ms, times);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_of_a_connection_are_shown_as_in_java() {
+        let mut latency = Latency::default();
+        latency.add(4, 1);
+        latency.add(7, 2);
+        assert_eq!(latency.shown(), [7, 0, 6, 7]);
+        latency.reset();
+        assert_eq!(latency.shown(), [0, 0, 0, 0]);
+        latency.add(4, 1);
+        assert_eq!(latency.shown(), [4, 4, 4, 4]);
+    }
+
+    #[test]
+    fn a_tally_is_taken_once() {
+        let stats = Stats::new(&MetricsProvider::Default);
+        let mut tally = Tally::default();
+        tally.sent.add(16);
+        tally.sent.add(100);
+        tally.reply_bytes = 116;
+        tally.reads.add("/a/b", 10);
+        tally.reads.add("/b", 3);
+        tally.reads.add("/a", 10);
+        stats.take(&mut tally);
+        stats.take(&mut tally);
+        assert_eq!(stats.packets_sent(), 2);
+        let sizes = stats.response_sizes();
+        assert_eq!((sizes.last, sizes.min, sizes.max), (100, 16, 100));
+        assert_eq!(stats.metrics.response_bytes.get(), 116);
+        let read = stats.metrics.read_per_namespace.summary("a").values();
+        assert_eq!((read.count, read.sum), (2, 20));
+        stats.reset();
+        assert_eq!((stats.packets_sent(), stats.response_sizes().last), (0, -1));
     }
 }

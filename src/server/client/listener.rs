@@ -1,21 +1,39 @@
 //! Accepts client connections and refuses those over a limit, by closing them at once.
+//!
+//! The port is bound before the data is loaded, as in Java: until then a four-letter word says so,
+//! and every other connection waits.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
+use zk_wire::text::four_letter::FourLetterWord;
 
 use super::socket;
-use crate::gate::Shared;
+use crate::gate::{Client, Shared};
+use crate::ops;
 use crate::serving::Serving;
 
-/// Connections by address.
+/// Connections in all, and by address.
 #[derive(Debug, Default)]
 pub struct PerAddress {
-    counts: Mutex<HashMap<IpAddr, usize>>,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    by_ip: HashMap<IpAddr, usize>,
+}
+
+/// Why a connection has no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Full {
+    All,
+    Address,
 }
 
 /// One connection's place in the count; gives it back when dropped.
@@ -26,29 +44,50 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut counts = self.shared.counts.lock();
-        if let Some(count) = counts.get_mut(&self.ip) {
+        let counts = &mut *self.shared.counts.lock();
+        counts.all -= 1;
+        if let Some(count) = counts.by_ip.get_mut(&self.ip) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(&self.ip);
+                counts.by_ip.remove(&self.ip);
             }
         }
     }
 }
 
 impl PerAddress {
-    /// A place for one more connection of `ip`, unless there are `max` (0 or less: any number).
-    fn take(self: &Arc<Self>, ip: IpAddr, max: i32) -> Option<Place> {
-        let mut counts = self.counts.lock();
-        let count = counts.entry(ip).or_insert(0);
+    /// A place for one more connection of `ip`, unless there are `max_all` in all or `max` of the
+    /// address; 0 or less is any number.
+    fn take(self: &Arc<Self>, ip: IpAddr, max_all: usize, max: i32) -> Result<Place, Full> {
+        let counts = &mut *self.counts.lock();
+        if max_all > 0 && counts.all >= max_all {
+            return Err(Full::All);
+        }
+        let count = counts.by_ip.entry(ip).or_insert(0);
         if max > 0 && *count >= max as usize {
-            return None;
+            return Err(Full::Address);
         }
         *count += 1;
-        Some(Place {
+        counts.all += 1;
+        Ok(Place {
             shared: self.clone(),
             ip,
         })
+    }
+}
+
+/// A connection in the registry; leaves it when dropped, also when its task panics.
+struct Entered {
+    shared: Arc<Shared>,
+    client: Arc<Client>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.shared.registry.remove(&self.client);
+        self.shared.watches.lock().unregister(self.client.id);
+        let large = &self.shared.throttles.large;
+        self.client.line.lock().forget(large);
     }
 }
 
@@ -88,46 +127,98 @@ pub fn bind(address: SocketAddr, backlog: i32) -> std::io::Result<std::net::TcpL
     Ok(socket.into())
 }
 
-/// Accepts until the server stops.
-pub async fn run(shared: Arc<Shared>, serving: Arc<Serving>, listener: TcpListener) {
+/// Accepts for ever.
+pub async fn run(serving: Arc<Serving>, listener: TcpListener) {
     let per_address = Arc::new(PerAddress::default());
     let max = serving.config.max_client_cnxns;
     let max_all = serving.config.max_cnxns as usize;
-    while !shared.stopping.load(Ordering::Acquire) {
+    let rejected = &serving.stats.metrics.connection_rejected;
+    loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, or a client that was gone before it was accepted.
+                // Out of descriptors, or a client that was gone before it was accepted: the next
+                // try has to wait until one is free.
                 tracing::warn!("accept failed: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             }
         };
         let ip = peer.ip().to_canonical();
-        if max_all > 0 && shared.registry.len() >= max_all {
-            shared.stats.rejected.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!("Too many connections - max is {max_all}");
-            continue;
-        }
-        let Some(place) = per_address.take(ip, max) else {
-            shared.stats.rejected.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!("Too many connections from /{} - max is {max}", java_ip(ip));
-            continue;
+        let place = match per_address.take(ip, max_all, max) {
+            Ok(place) => place,
+            Err(full) => {
+                rejected.increment();
+                match full {
+                    Full::All => tracing::warn!("Too many connections - max is {max_all}"),
+                    Full::Address => {
+                        tracing::warn!("Too many connections from /{} - max is {max}", java_ip(ip));
+                    }
+                }
+                continue;
+            }
         };
         if let Err(error) = set_up(&stream, serving.config.client_tcp_keep_alive) {
             tracing::debug!("connection of {peer}: {error}");
             continue;
         }
-        let shared = shared.clone();
-        let serving = serving.clone();
-        tokio::spawn(async move {
-            let peer = SocketAddr::new(ip, peer.port());
-            let client = shared.registry.add(peer, &java_ip(ip), &shared.clock);
-            socket::serve(&shared, &serving, &client, stream).await;
-            shared.registry.remove(&client);
-            shared.watches.lock().unregister(client.id);
-            drop(place);
-        });
+        let peer = SocketAddr::new(ip, peer.port());
+        tokio::spawn(one(serving.clone(), stream, peer, place));
+    }
+}
+
+/// The life of one connection.
+async fn one(serving: Arc<Serving>, stream: TcpStream, peer: SocketAddr, _place: Place) {
+    let shared = match serving.shared() {
+        Some(shared) => shared,
+        None => tokio::select! {
+            shared = serving.when_open() => shared,
+            () = early_word(&serving, &stream) => return,
+        },
+    };
+    let client = shared
+        .registry
+        .add(peer, &java_ip(peer.ip()), &shared.clock);
+    let entered = Entered {
+        shared: shared.clone(),
+        client: client.clone(),
+    };
+    socket::serve(&shared, &serving, &client, stream).await;
+    drop(entered);
+}
+
+/// Answers a four-letter word while nothing is served; ends when the connection is to end.
+async fn early_word(serving: &Serving, stream: &TcpStream) {
+    let mut head = [0; 12];
+    let mut seen = 0;
+    loop {
+        match stream.peek(&mut head).await {
+            Ok(0) | Err(_) => return,
+            // More than the beginning of a word has come already, or less than all of it.
+            Ok(n) if n == seen => tokio::time::sleep(Duration::from_millis(10)).await,
+            Ok(n) => seen = n,
+        }
+        if seen < 4 {
+            continue;
+        }
+        let word = FourLetterWord::from_bytes([head[0], head[1], head[2], head[3]]);
+        let Some(word) = word else {
+            return std::future::pending().await;
+        };
+        let text = ops::four_letter::answer_early(serving, word, &head[4..seen]);
+        let mut bytes = text.as_bytes();
+        while !bytes.is_empty() {
+            if stream.writable().await.is_err() {
+                return;
+            }
+            match stream.try_write(bytes) {
+                Ok(n) => bytes = &bytes[n..],
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+        socket::finish(stream);
+        return;
     }
 }
 
@@ -137,4 +228,33 @@ fn set_up(stream: &TcpStream, keep_alive: bool) -> std::io::Result<()> {
         socket2::SockRef::from(stream).set_keepalive(true)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_given_back() {
+        let counts = Arc::new(PerAddress::default());
+        let [one, two] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
+        let held: Vec<Place> = (0..2)
+            .map(|_| counts.take(one, 3, 2).ok().expect("a place"))
+            .collect();
+        assert_eq!(counts.take(one, 3, 2).err(), Some(Full::Address));
+        let third = counts.take(two, 3, 2).ok().expect("a place");
+        assert_eq!(counts.take(two, 3, 2).err(), Some(Full::All));
+        drop(third);
+        drop(held);
+        let counts = counts.counts.lock();
+        assert_eq!((counts.all, counts.by_ip.len()), (0, 0));
+    }
+
+    #[test]
+    fn addresses_are_printed_as_java_does() {
+        let ip = |text: &str| java_ip(text.parse().expect("an address"));
+        assert_eq!(ip("127.0.0.1"), "127.0.0.1");
+        assert_eq!(ip("::ffff:10.0.0.1"), "10.0.0.1");
+        assert_eq!(ip("::1"), "0:0:0:0:0:0:0:1");
+    }
 }

@@ -1,4 +1,6 @@
-//! Client connections: accepting them, and the task that each has.
+//! Client connections: accepting them, the task that each has, and what limits them.
 
+pub mod line;
 pub mod listener;
 pub mod socket;
+pub mod throttle;

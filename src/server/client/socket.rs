@@ -5,25 +5,47 @@
 //! client that does not read its replies, or has too much under way, slows only itself.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
+use jute::{Decode, Reader};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
+use zk_core::Zxid;
 use zk_core::conn::{Accepted, Progress, View};
-use zk_core::io::Input;
+use zk_core::io::{Input, Submit};
+use zk_core::limits::CONN_OUT_BYTES;
+use zk_core::tally::Tally;
+use zk_wire::OpCode;
+use zk_wire::client::{ConnectRequest, RequestHeader};
 use zk_wire::text::four_letter::FourLetterWord;
 
+use super::line::{Latencies, Line, Waiting};
+use super::throttle::{Candidate, Turn};
 use crate::gate::{Client, Locked, Shared, ToCore};
 use crate::limits::READ_CHUNK;
 use crate::ops;
 use crate::serving::Serving;
+use crate::stats::Runs;
+
+/// What one wake-up counts, and memory that it can use again.
+#[derive(Default)]
+struct Scratch {
+    tally: Tally,
+    latencies: Latencies,
+    /// How long requests waited in the throttle.
+    throttled: Runs,
+    submits: Vec<ToCore>,
+}
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_CHUNK]);
+    static CHUNK: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_CHUNK]);
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 /// What is known of a socket between two wake-ups.
@@ -44,23 +66,49 @@ struct State {
     word: Option<(FourLetterWord, Vec<u8>)>,
     /// Whether the connection would take another frame.
     takes: bool,
+    /// There is more to do as soon as `output` is sent.
+    refill: bool,
     /// Nothing has happened since the connection was last driven.
     driven: bool,
+    /// The throttle holds back what is in `input`, received at this time.
+    held: Option<i64>,
+    /// While held: the client has hung up.
+    hung_up: bool,
+}
+
+impl State {
+    fn unsent(&self) -> usize {
+        self.output.len() - self.sent
+    }
+}
+
+/// One connection's surroundings.
+struct Task<'a> {
+    shared: &'a Shared,
+    serving: &'a Serving,
+    client: &'a Arc<Client>,
 }
 
 /// Serves one connection until either side ends it.
 pub async fn serve(
     shared: &Arc<Shared>,
-    serving: &Serving,
+    serving: &Arc<Serving>,
     client: &Arc<Client>,
     stream: TcpStream,
 ) {
+    let task = Task {
+        shared,
+        serving,
+        client,
+    };
     let mut state = State::default();
-    let sessionless = Duration::from_millis(u64::from(serving.config.sessionless_timeout_ms));
-    let mut deadline = Some(Instant::now() + sessionless);
+    // A connection without a session, or one that ends but does not take what is left, has until
+    // here. Only the handshake counts: bytes that trickle in win no time (docs/differences.md).
+    let mut deadline = Some(task.deadline());
+    let stall = Duration::from_millis(shared.throttles.request.stall_time_ms.max(1) as u64);
     loop {
         if !std::mem::take(&mut state.driven) {
-            drive(shared, serving, client, &mut state, &[]);
+            task.drive(&mut state, &[]);
         }
         if let Some((word, rest)) = state.word.take() {
             let text = ops::four_letter::answer(shared, serving, word, &rest).await;
@@ -70,12 +118,28 @@ pub async fn serve(
         if !send(&stream, &mut state) {
             return;
         }
-        let sending = state.sent < state.output.len();
+        let sending = state.unsent() > 0;
         if state.dead || (state.closing && !sending) {
-            finish(stream).await;
+            finish(&stream);
             return;
         }
-        let interest = match (state.takes && !state.closing, sending) {
+        if !sending && std::mem::take(&mut state.refill) {
+            continue;
+        }
+        if state.closing {
+            deadline.get_or_insert_with(|| task.deadline());
+        } else if deadline.is_some() && !client.line.lock().conn.is_new() {
+            deadline = None;
+        }
+        let until = if state.held.is_some() {
+            let metrics = &shared.stats.metrics;
+            metrics.request_throttle_wait_count.increment();
+            Some(Instant::now() + stall)
+        } else {
+            deadline
+        };
+        let reading = state.takes && !state.closing;
+        let interest = match (reading, sending) {
             (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
             (true, false) => Some(Interest::READABLE),
             (false, true) => Some(Interest::WRITABLE),
@@ -87,13 +151,17 @@ pub async fn serve(
                 None => std::future::pending().await,
             }
         };
-        if deadline.is_some() && client.conn.lock().session().is_some() {
-            deadline = None;
-        }
+        let released = async {
+            match state.held {
+                Some(_) => shared.throttles.released.notified().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             ready = ready => match ready {
-                Ok(ready) if ready.is_readable() || ready.is_read_closed() => {
-                    if !receive(shared, serving, client, &stream, &mut state) {
+                Ok(ready) if reading && (ready.is_readable() || ready.is_read_closed()) => {
+                    if !task.receive(&stream, &mut state) {
+                        shared.stats.metrics.connection_drop_count.increment();
                         return;
                     }
                 }
@@ -101,23 +169,43 @@ pub async fn serve(
                 Err(_) => return,
             },
             () = client.wake.notified() => state.loading = false,
-            () = async { match deadline {
+            () = released => {}
+            () = async { match until {
                 Some(at) => sleep_until(at).await,
                 None => std::future::pending().await,
-            } } => return,
+            } } => if state.held.is_none() {
+                if !state.closing {
+                    let metrics = &shared.stats.metrics;
+                    metrics.sessionless_connections_expired.increment();
+                }
+                return;
+            },
+        }
+        if state.held.is_some() {
+            state.hung_up = hung_up(&stream).await;
         }
     }
 }
 
+/// Whether the client has closed its side, as far as the system has said.
+async fn hung_up(stream: &TcpStream) -> bool {
+    let mut ready = std::pin::pin!(stream.ready(Interest::READABLE));
+    std::future::poll_fn(|context| {
+        Poll::Ready(match ready.as_mut().poll(context) {
+            Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        })
+    })
+    .await
+}
+
 /// Ends a connection such that what was sent arrives: closing a socket with unread input resets it.
-async fn finish(stream: TcpStream) {
-    let Ok(stream) = stream.into_std() else {
-        return;
-    };
-    let _ = stream.shutdown(std::net::Shutdown::Write);
+pub fn finish(stream: &TcpStream) {
+    let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write);
     let mut waste = [0; 4096];
     for _ in 0..16 {
-        match std::io::Read::read(&mut &stream, &mut waste) {
+        match stream.try_read(&mut waste) {
             Ok(n) if n > 0 => {}
             _ => break,
         }
@@ -138,140 +226,301 @@ fn send(stream: &TcpStream, state: &mut State) -> bool {
     true
 }
 
-/// Reads once, and takes what came. Returns false at the end of the stream.
-fn receive(
-    shared: &Arc<Shared>,
-    serving: &Serving,
-    client: &Arc<Client>,
-    stream: &TcpStream,
-    state: &mut State,
-) -> bool {
-    SCRATCH.with_borrow_mut(|scratch| match stream.try_read(scratch) {
-        Ok(0) => false,
-        Ok(n) => {
-            drive(shared, serving, client, state, &scratch[..n]);
-            state.driven = true;
-            true
-        }
-        Err(error) => error.kind() == ErrorKind::WouldBlock,
-    })
-}
-
-/// Lets the connection take frames, from what was left and then from `fresh`, and run what it can.
-fn drive(
-    shared: &Arc<Shared>,
-    serving: &Serving,
-    client: &Arc<Client>,
-    state: &mut State,
-    fresh: &[u8],
-) {
-    if state.dead || state.closing {
-        return;
+impl Task<'_> {
+    /// The first point of the grid after the life of a connection without a session, as in Java:
+    /// the grid's width is that life.
+    fn deadline(&self) -> Instant {
+        let life = i64::from(self.serving.config.sessionless_timeout_ms);
+        let now_ms = self.shared.clock.mono_ms();
+        let until_ms = ((now_ms + life) / life + 1) * life;
+        Instant::now() + Duration::from_millis((until_ms - now_ms) as u64)
     }
-    let left = if state.input.is_empty() {
-        None
-    } else {
-        state.input.extend_from_slice(fresh);
-        Some(std::mem::take(&mut state.input))
-    };
-    let bytes = left.as_deref().unwrap_or(fresh);
-    let mut at = 0;
-    let mut submits: Vec<ToCore> = Vec::new();
-    {
+
+    /// Reads once, and takes what came. Returns false at the end of the stream.
+    fn receive(&self, stream: &TcpStream, state: &mut State) -> bool {
+        CHUNK.with_borrow_mut(|chunk| match stream.try_read(chunk) {
+            Ok(0) => false,
+            Ok(n) => {
+                self.drive(state, &chunk[..n]);
+                state.driven = true;
+                true
+            }
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        })
+    }
+
+    /// Lets the connection take frames, from what was left and then from `fresh`, and run what it
+    /// can.
+    fn drive(&self, state: &mut State, fresh: &[u8]) {
+        if state.dead || state.closing {
+            return;
+        }
+        let mut left = std::mem::take(&mut state.input);
+        let bytes = if left.is_empty() {
+            fresh
+        } else {
+            left.extend_from_slice(fresh);
+            &left
+        };
+        let at = SCRATCH.with_borrow_mut(|scratch| {
+            let at = self.take_frames(state, bytes, scratch);
+            self.shared.core.append(&mut scratch.submits);
+            let stats = &self.shared.stats;
+            stats.take(&mut scratch.tally);
+            stats.take_reads(&mut scratch.latencies.reads);
+            stats.take_updates(&mut scratch.latencies.updates);
+            for (ms, times) in scratch.throttled.drain() {
+                let summary = &stats.metrics.request_throttle_queue_time_ms;
+                summary.record_many(ms, times);
+            }
+            at
+        });
+        if at < bytes.len() && !state.dead && !state.closing {
+            if left.is_empty() {
+                left = fresh[at..].to_vec();
+            } else {
+                // A long frame that comes in small pieces is not copied for each of them.
+                left.drain(..at);
+            }
+            state.input = left;
+        }
+    }
+
+    /// One hold of tree and connection. Returns how many of `bytes` were taken.
+    fn take_frames(&self, state: &mut State, bytes: &[u8], scratch: &mut Scratch) -> usize {
+        let (shared, client) = (self.shared, self.client);
+        let large = &shared.throttles.large;
+        let now_ms = shared.clock.mono_ms();
+        let mut at = 0;
+        let mut frames = 0_u64;
+        let mut at_once = 0_u64;
+        let throttled = shared.throttles.is_on();
+        let mut held = None;
+        let received_ms = state.held.unwrap_or(now_ms);
         let mut watches = Locked(&shared.watches);
         let tree = shared.tree.read();
-        let mut conn = client.conn.lock();
+        let line = &mut *client.line.lock();
         let mut view = View {
             tree: &tree,
             config: &shared.config,
             watches: &mut watches,
-            tally: &mut zk_core::tally::Tally::default(),
+            tally: &mut scratch.tally,
         };
-        let mut frames = 0_u64;
         loop {
-            if conn.is_runnable() && !state.loading {
-                match conn.run(&mut view) {
+            if line.conn.is_runnable() && !state.loading {
+                match line.conn.run(&mut view) {
                     Progress::Done => {}
                     Progress::Missing(need) => {
                         state.loading = true;
                         shared.loads.push((need, Some(client.clone())));
                     }
                 }
+                line.settle(now_ms, &mut scratch.latencies, large);
             }
-            if !conn.takes_frames() || throttled(shared, serving, &conn) {
+            if !self.takes(line, state) {
                 break;
             }
             let rest = &bytes[at..];
-            if conn.is_new()
+            if line.conn.is_new()
                 && rest.len() >= 4
                 && let Some(word) = FourLetterWord::from_bytes([rest[0], rest[1], rest[2], rest[3]])
             {
                 state.word = Some((word, rest[4..].to_vec()));
-                conn.close();
-                at = bytes.len();
+                line.conn.close();
+                line.by_word = true;
+                shared.stats.received.increment();
+                shared.stats.metrics.bytes_received_count.add(4);
+                return bytes.len();
+            }
+            let (len, whole) = match cut(rest, shared.config.max_frame) {
+                Cut::More => break,
+                Cut::Part(len) => (len, false),
+                Cut::Frame(len) => (len, true),
+                Cut::Bad => {
+                    state.dead = true;
+                    break;
+                }
+            };
+            if large.check(len as u32).is_err() {
+                shared.stats.metrics.large_requests_rejected.increment();
+                state.dead = true;
                 break;
             }
-            match cut(rest, shared.config.max_frame) {
-                Cut::Frame(len) => {
-                    let frame = &rest[4..4 + len];
-                    at += 4 + len;
-                    frames += 1;
-                    match conn.on_frame(frame, &mut view) {
-                        Accepted::Here => {}
-                        Accepted::Submit(submit) => {
-                            if matches!(submit, zk_core::io::Submit::Request { .. }) {
-                                shared.in_process.fetch_add(1, Ordering::Relaxed);
-                            }
-                            submits.push(ToCore::Input(Input::Submit(submit)));
-                        }
-                        Accepted::Close => {
-                            state.dead = true;
-                            break;
-                        }
-                    }
+            if !whole {
+                break;
+            }
+            let frame = &rest[4..4 + len];
+            let turn = if throttled {
+                self.turn(line, state, frame, now_ms, &mut scratch.throttled)
+            } else {
+                Turn::Now
+            };
+            match turn {
+                Turn::Now | Turn::Refused => {}
+                Turn::Later => {
+                    held = Some(received_ms);
+                    break;
                 }
-                Cut::More => break,
-                Cut::Bad => {
+                Turn::Dropped => {
+                    shared.stats.metrics.stale_requests_dropped.increment();
+                    state.dead = true;
+                    break;
+                }
+            }
+            at += 4 + len;
+            frames += 1;
+            let Ok(taken) = self.admit(line, frame, now_ms, tree.last_zxid()) else {
+                state.dead = true;
+                break;
+            };
+            let waiting = line.conn.outstanding();
+            let answered = view.tally.answered;
+            let accepted = if turn == Turn::Refused {
+                shared.stats.metrics.throttled_ops.increment();
+                line.conn.on_throttled(frame, &mut view)
+            } else {
+                line.conn.on_frame(frame, &mut view)
+            };
+            let mut request = Waiting {
+                at_ms: received_ms,
+                bytes: len as u32,
+                large: taken,
+                write: false,
+            };
+            match accepted {
+                Accepted::Here if line.conn.outstanding() > waiting => line.wait(request),
+                Accepted::Here => {
+                    at_once += view.tally.answered - answered;
+                    large.finish(taken);
+                }
+                Accepted::Submit(submit) => {
+                    match &submit {
+                        Submit::Request { op, .. } => {
+                            shared.in_process.fetch_add(1, Ordering::Relaxed);
+                            request.write = *op != OpCode::Sync;
+                            line.wait(request);
+                        }
+                        Submit::Connect { .. } => {
+                            request.write = true;
+                            line.wait(request);
+                        }
+                        Submit::Reattach { .. } => {}
+                    }
+                    scratch.submits.push(ToCore::Input(Input::Submit(submit)));
+                }
+                Accepted::Close => {
+                    large.finish(taken);
                     state.dead = true;
                     break;
                 }
             }
         }
+        if at_once > 0 {
+            let ms = now_ms - received_ms;
+            line.answered_at_once(at_once, ms, now_ms);
+            scratch.latencies.reads.add_many(ms, at_once);
+        }
         if frames > 0 {
-            shared.stats.received.fetch_add(frames, Ordering::Relaxed);
-            client
-                .heard_ms
-                .store(shared.clock.mono_ms(), Ordering::Release);
+            if !throttled {
+                scratch.throttled.add_many(0, frames);
+            }
+            shared.stats.received.add(frames);
+            shared.stats.metrics.bytes_received_count.add(at as u64);
+            client.heard_ms.store(now_ms, Ordering::Release);
             client.touched.store(true, Ordering::Release);
         }
-        if conn.has_out() {
-            let mut out = conn.take_out();
-            if state.sent == state.output.len() {
+        state.held = held;
+        let closing = line.conn.is_closing();
+        if line.conn.has_out() && (closing || state.unsent() == 0) {
+            if closing && line.conn.is_overfull() {
+                // It does not read: nobody waits for what is left.
+                state.dead = true;
+            }
+            let mut out = line.conn.take_out();
+            if state.unsent() == 0 {
                 state.output = out;
                 state.sent = 0;
             } else {
                 state.output.append(&mut out);
             }
         }
-        state.closing |= conn.is_closing();
-        state.takes = conn.takes_frames() && !throttled(shared, serving, &conn);
+        if closing || state.dead {
+            line.forget(large);
+        }
+        state.closing |= closing;
+        state.takes = held.is_none() && self.takes(line, state);
+        state.refill = !closing && (line.conn.has_out() || state.unsent() >= CONN_OUT_BYTES);
+        at
     }
-    shared.core.append(&mut submits);
-    if at < bytes.len() && !state.dead && !state.closing {
-        state.input = bytes[at..].to_vec();
-    }
-}
 
-/// `globalOutstandingLimit`: a client with requests under way is not read while there are too many
-/// over all.
-fn throttled(shared: &Shared, serving: &Serving, conn: &zk_core::Conn) -> bool {
-    conn.has_writes()
-        && shared.in_process.load(Ordering::Relaxed) as i64
-            > i64::from(serving.config.global_outstanding_limit)
+    /// Whether the next frame may be taken.
+    fn takes(&self, line: &Line, state: &State) -> bool {
+        line.takes_frames()
+            && state.unsent() < CONN_OUT_BYTES
+            // `globalOutstandingLimit`: a client with requests under way is not read while there
+            // are too many over all.
+            && !(line.conn.has_writes()
+                && self.shared.throttles.is_over(self.shared.in_process.load(Ordering::Relaxed)))
+    }
+
+    /// Whether the throttle of requests lets a frame through.
+    fn turn(
+        &self,
+        line: &Line,
+        state: &State,
+        frame: &[u8],
+        now_ms: i64,
+        waits: &mut Runs,
+    ) -> Turn {
+        let throttles = &self.shared.throttles;
+        let header = RequestHeader::decode(&mut Reader::new(frame));
+        let candidate = Candidate {
+            op: header
+                .ok()
+                .filter(|_| !line.conn.is_new())
+                .map(|header| header.op),
+            waited_ms: now_ms - state.held.unwrap_or(now_ms),
+            hung_up: state.hung_up,
+            timeout_ms: line.conn.timeout_ms(),
+        };
+        let in_process = self.shared.in_process.load(Ordering::Relaxed);
+        let turn = throttles.turn(&candidate, in_process);
+        match turn {
+            Turn::Now | Turn::Refused => waits.add(candidate.waited_ms),
+            Turn::Later | Turn::Dropped => {}
+        }
+        turn
+    }
+
+    /// The limits that a whole frame meets. Returns what it takes of the budget of large requests.
+    fn admit(&self, line: &Line, frame: &[u8], now_ms: i64, last_zxid: Zxid) -> Result<u32, ()> {
+        let shared = self.shared;
+        let metrics = &shared.stats.metrics;
+        if line.conn.is_new() {
+            let mut reader = Reader::with_limit(frame, shared.config.max_field);
+            // What cannot be decoded is the connection's to refuse.
+            if let Ok(request) = ConnectRequest::decode(&mut reader) {
+                if !shared.throttles.admit(request.session_id, now_ms, metrics) {
+                    return Err(());
+                }
+                if request.session_id != 0 && request.last_zxid_seen <= last_zxid.0 {
+                    metrics.connection_revalidate_count.increment();
+                }
+            }
+            return Ok(0);
+        }
+        let body = frame.len().saturating_sub(RequestHeader::MIN) as u32;
+        shared.throttles.large.take(body).map_err(|_| {
+            metrics.large_requests_rejected.increment();
+        })
+    }
 }
 
 enum Cut {
+    /// A whole frame, of so many bytes behind its length.
     Frame(usize),
+    /// The beginning of one.
+    Part(usize),
     More,
     Bad,
 }
@@ -286,7 +535,7 @@ fn cut(bytes: &[u8], max: usize) -> Cut {
         return Cut::Bad;
     }
     if bytes.len() - 4 < len as usize {
-        Cut::More
+        Cut::Part(len as usize)
     } else {
         Cut::Frame(len as usize)
     }

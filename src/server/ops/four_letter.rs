@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use zk_core::SessionId;
+use zk_core::tree::Tree;
 use zk_ops::date::Zone;
 use zk_ops::four_letter::{
     self as text, ConfInfo, ConnectionInfo, DumpInfo, DumpSessions, Environment, ServerMode,
@@ -19,11 +20,10 @@ use crate::version;
 /// The answer to one word. `rest` is what followed it in the first packet.
 pub async fn answer(
     shared: &Arc<Shared>,
-    serving: &Serving,
+    serving: &Arc<Serving>,
     word: FourLetterWord,
     rest: &[u8],
 ) -> String {
-    shared.stats.received.fetch_add(1, Ordering::Relaxed);
     if !serving.config.four_letter.allows(word) {
         return text::refusal(word);
     }
@@ -31,22 +31,14 @@ pub async fn answer(
         FourLetterWord::Ruok => text::ruok().into(),
         FourLetterWord::Isro => text::isro(ServerMode::Standalone).into(),
         FourLetterWord::Gtmk => text::trace_mask(serving.trace_mask.load(Ordering::Relaxed)),
-        FourLetterWord::Stmk => {
-            if let Some(mask) = rest.first_chunk::<8>() {
-                serving
-                    .trace_mask
-                    .store(i64::from_be_bytes(*mask), Ordering::Relaxed);
-            }
-            text::trace_mask(serving.trace_mask.load(Ordering::Relaxed))
-        }
+        FourLetterWord::Stmk => set_trace_mask(serving, rest),
         FourLetterWord::Srvr => text::srvr(&stats(shared)),
         FourLetterWord::Stat => text::stat(&stats(shared), &connections(shared)),
         FourLetterWord::Cons => text::cons(&connections(shared)),
         FourLetterWord::Conf => text::conf(&conf(serving)),
         FourLetterWord::Crst => {
             for client in shared.registry.all() {
-                client.conn.lock().reset_stats();
-                *client.latency.lock() = Default::default();
+                client.line.lock().reset_stats();
             }
             text::crst().into()
         }
@@ -85,33 +77,72 @@ pub async fn answer(
                     .map(|(path, ids)| (path, ids.into_iter().map(|id| id.0))),
             )
         }
-        FourLetterWord::Dump => dump(shared).await,
-        FourLetterWord::Mntr => mntr(shared),
+        FourLetterWord::Dump => dump(shared, serving).await,
+        FourLetterWord::Mntr => super::metrics::mntr(serving),
         FourLetterWord::TelnetClose => String::new(),
     }
 }
 
+/// The answer to one word while the data is being loaded.
+pub fn answer_early(serving: &Serving, word: FourLetterWord, rest: &[u8]) -> String {
+    if !serving.config.four_letter.allows(word) {
+        return text::refusal(word);
+    }
+    if let Some(text) = text::not_serving(word) {
+        return text.into();
+    }
+    match word {
+        FourLetterWord::Ruok => text::ruok().into(),
+        FourLetterWord::Envi => Environment::collect(&version::text()).text(),
+        FourLetterWord::Gtmk => text::trace_mask(serving.trace_mask.load(Ordering::Relaxed)),
+        FourLetterWord::Stmk => set_trace_mask(serving, rest),
+        FourLetterWord::TelnetClose
+        | FourLetterWord::Isro
+        | FourLetterWord::Srvr
+        | FourLetterWord::Stat
+        | FourLetterWord::Cons
+        | FourLetterWord::Conf
+        | FourLetterWord::Crst
+        | FourLetterWord::Srst
+        | FourLetterWord::Dirs
+        | FourLetterWord::Hash
+        | FourLetterWord::Wchs
+        | FourLetterWord::Wchc
+        | FourLetterWord::Wchp
+        | FourLetterWord::Dump
+        | FourLetterWord::Mntr => String::new(),
+    }
+}
+
+/// Without its eight bytes the connection ends without a word.
+fn set_trace_mask(serving: &Serving, rest: &[u8]) -> String {
+    let Some(mask) = rest.first_chunk::<8>() else {
+        return String::new();
+    };
+    let mask = i64::from_be_bytes(*mask);
+    serving.trace_mask.store(mask, Ordering::Relaxed);
+    text::trace_mask(mask)
+}
+
 fn stats(shared: &Shared) -> ServerStats {
-    let latency = *shared.stats.latency.lock();
     let tree = shared.tree.read();
     ServerStats {
         version: version::text(),
-        latency: text::Latency {
-            min: latency.min,
-            max: latency.max,
-            total: latency.total,
-            count: latency.count,
-        },
-        received: shared.stats.received.load(Ordering::Relaxed),
-        sent: shared.stats.sent.load(Ordering::Relaxed),
+        latency: shared.stats.latency(),
+        received: shared.stats.received.get(),
+        sent: shared.stats.packets_sent(),
         connections: shared.registry.len(),
         outstanding: shared.in_process.load(Ordering::Relaxed) as i64,
         zxid: tree.last_zxid().0,
         mode: ServerMode::Standalone,
-        // Java's map has the root under two keys.
-        node_count: tree.node_count() + 1,
+        node_count: znode_count(&tree),
         proposal_sizes: None,
     }
+}
+
+/// Java's map has the root under two keys.
+pub(super) fn znode_count(tree: &Tree) -> u64 {
+    tree.node_count() + 1
 }
 
 fn connections(shared: &Shared) -> Vec<ConnectionInfo> {
@@ -124,27 +155,28 @@ fn connections(shared: &Shared) -> Vec<ConnectionInfo> {
 }
 
 fn connection(client: &Client) -> ConnectionInfo {
-    let latency = *client.latency.lock();
-    let conn = client.conn.lock();
+    let line = client.line.lock();
+    let conn = &line.conn;
     let stats = conn.stats();
+    let [last, min, avg, max] = line.latency.shown();
     ConnectionInfo {
         peer: client.peer,
         interest_ops: u32::from(!conn.is_closing()),
         queued: conn.outstanding() as i64,
-        received: stats.received,
+        received: stats.received + u64::from(line.by_word),
         sent: stats.sent,
         session: conn.session().map(|session| SessionInfo {
             id: session.0,
-            last_op: stats.last_op.map_or("SESS", text::last_op_name),
+            last_op: stats.last_op.map_or(text::LAST_OP_NONE, text::last_op_name),
             established_ms: client.since_ms,
             timeout_ms: conn.timeout_ms(),
             last_cxid: i64::from(stats.last_xid),
             last_zxid: stats.last_zxid,
-            last_response_ms: client.heard_ms.load(Ordering::Relaxed),
-            last_latency_ms: latency.last,
-            min_latency_ms: latency.min,
-            avg_latency_ms: latency.total / latency.count.max(1),
-            max_latency_ms: latency.max,
+            last_response_ms: line.answered_ms,
+            last_latency_ms: last,
+            min_latency_ms: min,
+            avg_latency_ms: avg,
+            max_latency_ms: max,
         }),
     }
 }
@@ -152,7 +184,7 @@ fn connection(client: &Client) -> ConnectionInfo {
 fn conf(serving: &Serving) -> ConfInfo {
     let config = &serving.config;
     ConfInfo {
-        client_port: i32::from(serving.client_port),
+        client_port: serving.client_port,
         secure_client_port: -1,
         data_dir: serving.snap_dir.clone(),
         data_dir_size: directory_size(&serving.snap_dir),
@@ -182,7 +214,7 @@ fn directory_size(dir: &Path) -> u64 {
         .sum()
 }
 
-async fn dump(shared: &Arc<Shared>) -> String {
+async fn dump(shared: &Arc<Shared>, serving: &Serving) -> String {
     let (send, receive) = tokio::sync::oneshot::channel();
     shared.core.push(ToCore::Look(Box::new(move |node| {
         let buckets: Vec<(i64, Vec<i64>)> = node
@@ -208,17 +240,18 @@ async fn dump(shared: &Arc<Shared>) -> String {
             .collect()
     };
     let mut connections = std::collections::BTreeMap::new();
+    let life = i64::from(serving.config.sessionless_timeout_ms);
     for client in shared.registry.all() {
-        let conn = client.conn.lock();
-        let session = conn.session().map_or(0, |id| id.0);
+        let line = client.line.lock();
+        let session = line.conn.session().map_or(0, |id| id.0);
         let timeout = if session == 0 {
-            10_000
+            life
         } else {
-            i64::from(conn.timeout_ms())
+            i64::from(line.conn.timeout_ms())
         };
-        let until = client.heard_ms.load(Ordering::Relaxed) + timeout + offset;
-        // Java's grid of ten seconds.
-        let until = (until / 10_000 + 1) * 10_000;
+        let until = client.heard_ms.load(Ordering::Relaxed) + timeout;
+        // Java's grid, as wide as a connection without a session lives.
+        let until = (until / life + 1) * life + offset;
         connections
             .entry(until)
             .or_insert_with(Vec::new)
@@ -230,14 +263,4 @@ async fn dump(shared: &Arc<Shared>) -> String {
         connections: connections.into_iter().collect(),
     };
     text::dump(&info, &Zone::local())
-}
-
-/// The part of `mntr` that needs no metrics registry.
-fn mntr(shared: &Shared) -> String {
-    let stats = stats(shared);
-    format!(
-        "zk_version\t{}\nzk_server_state\t{}\n",
-        stats.version,
-        stats.mode.name()
-    )
 }
