@@ -23,6 +23,8 @@ pub const POLL: Duration = Duration::from_millis(2);
 pub const PING_AFTER: Duration = Duration::from_millis(250);
 /// Requests in flight while a tree is read.
 pub const READ_WINDOW: usize = 256;
+/// Requests in flight while a tree is filled.
+pub const FILL_WINDOW: usize = 512;
 /// `tickTime` of all servers here, milliseconds: sessions expire after a timeout and a tick.
 pub const TICK_MS: i32 = 100;
 /// Ports that may turn out to be taken before a start gives up.

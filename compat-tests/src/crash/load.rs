@@ -14,7 +14,7 @@ use fastrand::Rng;
 use jute::{Decode, Reader};
 use zk_wire::client::{ReplyHeader, xid};
 
-use super::limits::{PING_AFTER, REPLY};
+use super::limits::{FILL_WINDOW, PING_AFTER, REPLY};
 use super::model::{Model, UNKNOWN};
 use super::op::{ACLS, Op, check_read, check_write};
 use super::seen::{self, Seen};
@@ -166,22 +166,96 @@ impl Writer {
         requests: u64,
         done: &AtomicU64,
     ) -> Result<Ended, String> {
+        self.run_after(conn, mix, Vec::new(), requests, done)
+    }
+
+    /// The same, after requests that are given.
+    ///
+    /// # Errors
+    /// As [`Writer::run`].
+    pub fn run_after(
+        &mut self,
+        conn: &mut Conn,
+        mix: &Mix,
+        script: Vec<Op>,
+        requests: u64,
+        done: &AtomicU64,
+    ) -> Result<Ended, String> {
+        let mut script = script.into_iter();
+        let mut sent = 0_u64;
+        let mut next = |writer: &mut Writer| {
+            if let Some(op) = script.next() {
+                return Some(op);
+            }
+            if sent >= requests {
+                return None;
+            }
+            sent += 1;
+            Some(match mix.close_after {
+                Some(after) if sent > after => Op::CloseSession,
+                Some(_) | None => writer.choose(mix),
+            })
+        };
+        self.drive(conn, mix.window, &mut next, done)
+    }
+
+    /// Fills the subtree: so many nodes on the upper level, below each so many.
+    ///
+    /// # Errors
+    /// As [`Writer::run`], or the connection ends.
+    pub fn fill(
+        &mut self,
+        conn: &mut Conn,
+        upper: u32,
+        lower: u32,
+        ephemeral: bool,
+    ) -> Result<(), String> {
+        let root = self.acked.root.clone();
+        let mut at = 0;
+        let each = lower + 1;
+        let mut next = |_: &mut Writer| {
+            let (p, n) = (at / each, at % each);
+            at += 1;
+            let path = match n {
+                0 => format!("{root}/p{p}"),
+                n => format!("{root}/p{p}/n{}", n - 1),
+            };
+            (p < upper).then(|| Op::Create {
+                data: Some(vec![n as u8; 100]),
+                acl: if n % 50 == 7 { 1 } else { 0 },
+                ephemeral: ephemeral && n > 0,
+                sequential: false,
+                stat: false,
+                path,
+            })
+        };
+        match self.drive(conn, FILL_WINDOW, &mut next, &AtomicU64::new(0))? {
+            Ended::Done => Ok(()),
+            Ended::Closed => Err("the connection was closed while the tree was filled".into()),
+        }
+    }
+
+    fn drive(
+        &mut self,
+        conn: &mut Conn,
+        window: usize,
+        next: &mut dyn FnMut(&mut Writer) -> Option<Op>,
+        done: &AtomicU64,
+    ) -> Result<Ended, String> {
         let session = self.session_id();
         let mut next_xid = 0;
-        let mut sent = 0_u64;
-        let mut closing = false;
+        let mut over = false;
         let mut heard = Instant::now();
         loop {
             let mut out = Vec::new();
-            while self.flying.len() < mix.window && sent < requests && !closing {
-                closing = mix.close_after == Some(sent);
-                let op = if closing {
-                    Op::CloseSession
-                } else {
-                    self.choose(mix)
+            while self.flying.len() < window && !over {
+                let Some(op) = next(self) else {
+                    over = true;
+                    break;
                 };
+                // Nothing is answered behind it.
+                over = matches!(op, Op::CloseSession);
                 next_xid += 1;
-                sent += 1;
                 op.frame(next_xid, &mut out);
                 self.ahead_of(&op, session);
                 self.flying.push_back((next_xid, op));

@@ -6,9 +6,10 @@ use std::borrow::Cow;
 use jute::{Decode, Encode, Reader};
 use zk_wire::client::{
     Acl, AclResponse, CheckRequest, Children2Response, ChildrenResponse, CountResponse,
-    Create2Response, CreateRequest, DataResponse, DeleteRequest, EphemeralsResponse, Id, MultiOp,
-    MultiResult, PathRequest, PathResponse, PathWatchRequest, PrefixRequest, RequestHeader,
-    SetAclRequest, SetDataRequest, Stat, StatResponse, decode_multi_results, encode_multi,
+    Create2Response, CreateRequest, CreateTtlRequest, DataResponse, DeleteRequest,
+    EphemeralsResponse, Id, MultiOp, MultiResult, PathRequest, PathResponse, PathWatchRequest,
+    PrefixRequest, RequestHeader, SetAclRequest, SetDataRequest, Stat, StatResponse,
+    decode_multi_results, encode_multi,
 };
 use zk_wire::{Code, OpCode};
 
@@ -40,6 +41,10 @@ pub enum Op {
         acl: u8,
         version: i32,
     },
+    /// createContainer, of which models know nothing: a reaper deletes it.
+    Container(String),
+    /// createTTL with a millisecond to live, likewise.
+    Ttl(String),
     /// Inside a multi only.
     Check {
         path: String,
@@ -110,6 +115,8 @@ impl Op {
             Op::Delete { .. } => OpCode::Delete,
             Op::Set { .. } => OpCode::SetData,
             Op::SetAcl { .. } => OpCode::SetAcl,
+            Op::Container(_) => OpCode::CreateContainer,
+            Op::Ttl(_) => OpCode::CreateTtl,
             Op::Check { .. } => OpCode::Check,
             Op::Multi(_) => OpCode::Multi,
             Op::CloseSession => OpCode::CloseSession,
@@ -133,6 +140,8 @@ impl Op {
             | Op::Delete { .. }
             | Op::Set { .. }
             | Op::SetAcl { .. }
+            | Op::Container(_)
+            | Op::Ttl(_)
             | Op::Check { .. }
             | Op::Multi(_)
             | Op::CloseSession => true,
@@ -242,6 +251,21 @@ impl Op {
             Op::Check { path, version } => CheckRequest {
                 path: Some(path.into()),
                 version: *version,
+            }
+            .encode(out),
+            Op::Container(path) => CreateRequest {
+                path: Some(path.into()),
+                data: None,
+                acl: Some(acl(0)),
+                flags: 4,
+            }
+            .encode(out),
+            Op::Ttl(path) => CreateTtlRequest {
+                path: Some(path.into()),
+                data: None,
+                acl: Some(acl(0)),
+                flags: 5,
+                ttl: 1,
             }
             .encode(out),
             Op::Multi(ops) => {

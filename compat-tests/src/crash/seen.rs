@@ -153,6 +153,34 @@ impl Session {
         }
     }
 
+    /// A read that must succeed.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn must_read(&mut self, op: &Op) -> Result<(), String> {
+        self.must(op).map(drop)
+    }
+
+    /// A write that must succeed; events that come before its reply are passed over.
+    ///
+    /// # Errors
+    /// It does not succeed.
+    pub fn must_quietly(&mut self, op: &Op) -> Result<(), String> {
+        let mut out = Vec::new();
+        let xid = self.send(op, &mut out);
+        self.conn.send(&out);
+        loop {
+            let frame = self.conn.frame(REPLY).map_err(why)?;
+            let header =
+                ReplyHeader::decode(&mut Reader::new(&frame)).map_err(|e| e.to_string())?;
+            match (header.xid, header.err) {
+                (zk_wire::client::xid::NOTIFICATION, _) => {}
+                (got, 0) if got == xid => return Ok(()),
+                _ => return Err(format!("{op:?}: {header:?}")),
+            }
+        }
+    }
+
     /// Sends raw bytes, and waits for so many frames.
     ///
     /// # Errors
