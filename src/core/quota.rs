@@ -158,9 +158,8 @@ impl fmt::Display for Track {
 /// Whether a write that adds `bytes` and `nodes` to `usage` is refused under `limits`. Soft limits
 /// refuse nothing.
 pub fn exceeded(limits: &Track, usage: &Track, bytes: i64, nodes: i64) -> bool {
-    let over = |hard: i64, used: i64, diff: i64| {
-        diff != 0 && hard > -1 && used.wrapping_add(diff) > hard
-    };
+    let over =
+        |hard: i64, used: i64, diff: i64| diff != 0 && hard > -1 && used.wrapping_add(diff) > hard;
     over(limits.count_hard(), usage.count(), nodes)
         || over(limits.bytes_hard(), usage.bytes(), bytes)
 }
