@@ -2,7 +2,7 @@
 # The stages of the tests, each with its wall time: test.sh [test|check|soak]. Called by make, which
 # has set the folders and installed the packages.
 #
-# Ends at the first stage that fails. `soak` runs more rounds of the same code.
+# Every stage runs, and the failed ones are named at the end. `soak` runs more rounds of the same code.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 mode="${1:-test}"
@@ -15,14 +15,25 @@ tools="$CARGO_TARGET_DIR/release"
 work="$(mktemp -d "${TMPDIR:-/tmp}/zabkeeper-test.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
 begun=$SECONDS
+failed=()
 
 # STAGES='fuzz|zkCli' runs only the stages whose name matches.
 stage() {
     [[ "$1" =~ ${STAGES:-.} ]] || return 0
-    "$scripts/stage.sh" "$@" || {
-        printf '== failed after %d s: %s\n' $((SECONDS - begun)) "$1"
+    "$scripts/stage.sh" "$@" && return 0
+    failed+=("$1")
+    # Without a build there is nothing to test; any other stage says nothing about the next.
+    [ "$1" != build ] || finish
+}
+
+finish() {
+    if [ ${#failed[@]} -gt 0 ]; then
+        printf '== failed: %s\n' "${failed[@]}"
+        printf '== %d of the stages failed, after %d s\n' ${#failed[@]} $((SECONDS - begun))
         exit 1
-    }
+    fi
+    printf '== all stages passed in %d s\n' $((SECONDS - begun))
+    exit 0
 }
 
 light=(-p jute -p zk-wire -p zk-core -p zk-ops -p zk-disk -p zk-sim -p zk-bench -p compat-tests)
@@ -38,8 +49,7 @@ stage 'java' "$scripts/java-setup.sh"
 if [ "$mode" = check ]; then
     stage 'differential' "$tools/differential" --scripts "$work" --start-zabkeeper "$binary" --start-java \
         --seed 1 --rounds 1 --ops 1000 --minimise false
-    printf '== check passed in %d s\n' $((SECONDS - begun))
-    exit 0
+    finish
 fi
 
 stage 'store tests' cargo test --release --locked -q -p zk-disk --features rocksdb
@@ -69,4 +79,4 @@ stage 'free interleaving' "$tools/differential" --scripts "$work" --mode free --
 stage 'kill -9 and faults' "$tools/crash" --zabkeeper "$binary" --rounds "$crash_rounds"
 stage 'foreign clients' "$scripts/clients.sh" "$binary"
 stage 'load generator' "$root/benches/compare" --quick --only get,create,tree --zabkeeper "$binary"
-printf '== all stages passed in %d s\n' $((SECONDS - begun))
+finish
