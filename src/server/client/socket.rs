@@ -111,7 +111,8 @@ pub async fn serve(
             task.drive(&mut state, &[]);
         }
         if let Some((word, rest)) = state.word.take() {
-            let text = ops::four_letter::answer(shared, serving, word, &rest).await;
+            // Boxed: its state would otherwise be part of every idle connection.
+            let text = Box::pin(ops::four_letter::answer(shared, serving, word, &rest)).await;
             state.output.extend_from_slice(text.as_bytes());
             state.closing = true;
         }
