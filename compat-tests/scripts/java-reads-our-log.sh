@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Apache ZooKeeper 3.9.5 on nothing but this server's log, against this server on the same log: the
-# same tree to the last byte, and no digest that Java finds wrong.
+# same tree to the last byte, no digest that Java finds wrong, and then a differential run on top of it.
 #
-#   java-reads-our-log.sh BINARY LOGCHECK FOLDER...
+#   java-reads-our-log.sh BINARY TOOLS FOLDER...
 #
-# LOGCHECK is compat-tests' tool of that name. Each FOLDER holds the log of one run from its first
-# transaction on, as `differential --keep-data` keeps it; it is copied, not touched.
+# TOOLS is the folder with compat-tests' programs logcheck and differential. Each FOLDER holds the log
+# of one run from its first transaction on, as `differential --keep-data` keeps it; it is copied, not
+# touched. Java's own log will do too, if Java has predicted every digest in it rightly.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-[ $# -ge 3 ] || die "usage: java-reads-our-log.sh BINARY LOGCHECK FOLDER..."
+[ $# -ge 3 ] || die "usage: java-reads-our-log.sh BINARY TOOLS FOLDER..."
 binary="$1"
-logcheck="$2"
+tools="$2"
 shift 2
 
 "$COMPAT_DIR/scripts/java-setup.sh"
@@ -25,10 +26,12 @@ stop() {
 }
 trap 'stop; rm -rf "$work"' EXIT
 
-# A tick of eleven days: no session of the log expires, so its ephemeral nodes stay. The password is
-# the one that logcheck reads the trees with.
-lines=("tickTime=1000000000" "minSessionTimeout=1000" "maxSessionTimeout=60000" "maxClientCnxns=0"
-    "4lw.commands.whitelist=*" "admin.enableServer=false" "clientPortAddress=127.0.0.1")
+# As the runner sets the servers that it starts: the log's sessions have ten minutes, so that their
+# ephemeral nodes stay. The password is the one that both programs read everything with.
+lines=("tickTime=200" "maxSessionTimeout=600000" "maxClientCnxns=0" "forceSync=no"
+    "snapCount=100000000" "4lw.commands.whitelist=*" "admin.enableServer=false"
+    "clientPortAddress=127.0.0.1")
+settings="extended_types=true enforce_quota=false reconfig=false skip_acl=false force_sync=false tick_ms=200"
 flags=("-Dzookeeper.extendedTypesEnabled=true" "-Dznode.container.checkIntervalMs=100000000"
     "-Dzookeeper.DigestAuthenticationProvider.superDigest=super:lK75jTNcA+U9vtVEw5vB51mj/w4=")
 
@@ -50,7 +53,13 @@ one() {
     servers+=($!)
     wait_serving 127.0.0.1 "$ours_port" 60 || { tail -30 "$ours/log" >&2; return 1; }
     printf '%s: ' "$(basename "$from")"
-    "$logcheck" trees "127.0.0.1:$java_port" "127.0.0.1:$ours_port" | grep -v ' passed, ' || rc=1
+    "$tools/logcheck" trees "127.0.0.1:$java_port" "127.0.0.1:$ours_port" | grep -v ' passed, ' || rc=1
+    if [ "$rc" -eq 0 ]; then
+        "$tools/differential" --left "127.0.0.1:$ours_port" --right "127.0.0.1:$java_port" --loaded \
+            --seed 2 --ops 2000 --settings "$settings" --scripts "$work" >"$work/run" 2>&1 ||
+            { head -60 "$work/run" >&2; rc=1; }
+        grep '^seed ' "$work/run" || rc=1
+    fi
     stop
     return "$rc"
 }

@@ -72,7 +72,7 @@ stage 'differential' "$tools/differential" --scripts "$work" --start-zabkeeper "
     --seed 1 --rounds "$differential_rounds" --ops 5000 --minimise-seconds 120 --keep-data "$work/kept"
 # With an odd seed Java may predict a digest wrongly, which its log then shows.
 stage 'differential: logs by Java, read here' "$tools/logcheck" replay "$work"/kept/*[02468]-right-java
-stage 'differential: our logs, read by Java' "$scripts/java-reads-our-log.sh" "$binary" "$tools/logcheck" \
+stage 'differential: our logs, read by Java' "$scripts/java-reads-our-log.sh" "$binary" "$tools" \
     "$work"/kept/[1-4]-left-zabkeeper
 stage 'free interleaving' "$tools/differential" --scripts "$work" --mode free --start-zabkeeper "$binary" \
     --seed 1 --rounds "$free_rounds" --ops 50000

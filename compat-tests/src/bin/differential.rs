@@ -80,6 +80,9 @@ struct Args {
     /// Leave fsync on in both servers.
     #[arg(long)]
     force_sync: bool,
+    /// The servers given have read the same log before.
+    #[arg(long)]
+    loaded: bool,
     /// Where scripts of differences are written.
     #[arg(long, default_value = ".")]
     scripts: PathBuf,
@@ -281,6 +284,7 @@ fn one_seed(args: &Args, servers: &Servers, seed: u64, totals: &mut Totals) -> R
         settings,
         calm: args.calm,
         eager: args.eager,
+        loaded: args.loaded,
     };
     let report = match servers {
         Servers::Given(addrs) => generated(*addrs, &plan)?,

@@ -159,7 +159,9 @@ fn compared(java: &str, ours: &str) -> Result<String, String> {
     let limits = java_tree
         .keys()
         .filter(|path| path.ends_with("/zookeeper_limits"));
-    delete(java, limits)?;
+    for addr in [java, ours] {
+        delete(addr, limits.clone())?;
+    }
     let mntr = four_letter(java, "mntr").map_err(|e| format!("{java}: mntr: {e}"))?;
     let count = mntr
         .lines()

@@ -134,6 +134,8 @@ pub struct Plan {
     pub calm: bool,
     /// Look at every connection after every step.
     pub eager: bool,
+    /// Both servers have read the same log before.
+    pub loaded: bool,
 }
 
 /// Runs generated requests.
@@ -144,6 +146,7 @@ pub fn generated(addrs: [SocketAddr; 2], plan: &Plan) -> Result<Report, String> 
         settings,
         calm,
         eager,
+        loaded,
     } = *plan;
     let mut generator = Generator::new(seed, &settings, calm);
     let clean = generator.clean_digest;
@@ -172,7 +175,7 @@ pub fn generated(addrs: [SocketAddr; 2], plan: &Plan) -> Result<Report, String> 
         }
         Ok(())
     };
-    let mut report = drive_and_walk(addrs, eager, clean, &mut drive)?;
+    let mut report = drive_and_walk(addrs, (eager, loaded), clean, &mut drive)?;
     report.script = script;
     Ok(report)
 }
@@ -188,7 +191,7 @@ pub fn replayed(addrs: [SocketAddr; 2], script: &Script, eager: bool) -> Result<
         runner.at(script.steps.len());
         Ok(())
     };
-    let mut report = drive_and_walk(addrs, eager, false, &mut drive)?;
+    let mut report = drive_and_walk(addrs, (eager, false), false, &mut drive)?;
     report.script = script.clone();
     Ok(report)
 }
@@ -197,13 +200,16 @@ type Drive<'a> = dyn FnMut(&mut Runner, &mut usize) -> Result<(), Mismatch> + 'a
 
 fn drive_and_walk(
     addrs: [SocketAddr; 2],
-    eager: bool,
+    (eager, loaded): (bool, bool),
     clean_digest: bool,
     drive: &mut Drive<'_>,
 ) -> Result<Report, String> {
     let from = wall_ms();
     let mut runner = Runner::start(addrs)?;
     runner.eager = eager;
+    if loaded {
+        runner.set_loaded();
+    }
     let (mut requests, mut nodes) = (0, 0);
     let begun = Instant::now();
     let mut elapsed = Duration::ZERO;

@@ -109,6 +109,9 @@ pub fn password(session_id: i64) -> [u8; 16] {
 pub struct Lens {
     sessions: HashMap<i64, u64>,
     times: HashMap<i64, i64>,
+    /// The server has read a log before, the same one as the other server: what it holds has the
+    /// owners of that log, which are compared as they are.
+    pub loaded: bool,
     /// How often each rule was applied.
     pub used: BTreeMap<Rule, u64>,
 }
@@ -238,10 +241,15 @@ impl Lens {
             0
         } else {
             self.apply(Rule::SessionIds);
-            *self
-                .sessions
-                .get(&owner)
-                .ok_or_else(|| format!("ephemeralOwner {owner:#x} is no session of this run"))?
+            match self.sessions.get(&owner) {
+                Some(number) => *number,
+                None if self.loaded => owner.cast_unsigned(),
+                None => {
+                    return Err(format!(
+                        "ephemeralOwner {owner:#x} is no session of this run"
+                    ));
+                }
+            }
         };
         out.extend_from_slice(&stat[..16]);
         out.extend_from_slice(&[0; 16]);
