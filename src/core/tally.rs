@@ -188,9 +188,12 @@ mod tests {
             by.add(path, value);
         }
         let mut all: Vec<(String, usize, u64)> = Vec::new();
-        by.drain(String::from, |name, value, times| {
-            all.push((name.clone(), value, times));
-        });
+        by.drain(
+            |name: &str| String::from(name),
+            |name, value, times| {
+                all.push((name.clone(), value, times));
+            },
+        );
         assert_eq!(
             all,
             [("a".into(), 5, 2), ("b".into(), 1, 1), ("a".into(), 5, 1)]
