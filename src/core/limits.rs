@@ -14,6 +14,15 @@ pub const CONN_OUT_BYTES: usize = 4 << 20;
 /// Transactions applied in one exclusive hold of the tree, counted in visited nodes.
 pub const APPLY_VISITS: usize = 4_096;
 
+/// Bytes of paths that a tree remembers to be absent because somebody asked, while it is being
+/// loaded. Past it they are forgotten, and looked up again when they are needed: a client that
+/// asks for nodes that do not exist must not fill the memory. One frame's paths fit many times.
+pub const ABSENT_BYTES: usize = 16 << 20;
+
+/// Nodes on the way to one path that are looked up at once while the tree is being loaded: a path
+/// may have half a million elements.
+pub const LOAD_DEPTH: usize = 32;
+
 /// Digests kept for the `hash` command: one for every [`DIGEST_LOG_INTERVAL`] transactions.
 pub const DIGEST_LOG_ENTRIES: usize = 1_024;
 
@@ -24,3 +33,4 @@ pub const DIGEST_LOG_INTERVAL: i64 = 128;
 pub const TTL_MAX_MS: i64 = 0xFF_FFFF_FFFF;
 
 const _: () = assert!(CONN_OUT_BYTES > FRAME_BYTES_DEFAULT);
+const _: () = assert!(ABSENT_BYTES > 2 * FRAME_BYTES_DEFAULT);

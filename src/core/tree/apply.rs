@@ -103,6 +103,9 @@ impl Tree {
         };
         let crc = digest::node_crc(path.as_bytes(), data);
         self.known_absent.remove(path);
+        if self.asked_absent.remove(path) {
+            self.asked_absent_bytes -= path.len();
+        }
         let slot = self.attach(path, data, &stat, acl_id, crc);
         self.mark_dirty(slot);
         self.node_count += 1;

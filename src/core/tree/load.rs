@@ -12,6 +12,7 @@ use zk_wire::stat::StatPersisted;
 use super::{Dirty, Need, Tree};
 use crate::acl::{AclId, List};
 use crate::ids::{SessionId, Zxid};
+use crate::limits::{ABSENT_BYTES, LOAD_DEPTH};
 use crate::owner::Extended;
 
 /// A node without its path.
@@ -137,10 +138,18 @@ impl Tree {
         Ok(())
     }
 
-    /// Notes that the store has no such node.
+    /// Notes that the store has no such node. It is remembered for a while only: who asked must
+    /// look before much else is loaded, or ask again.
     pub fn install_absent(&mut self, path: &str) {
-        if !self.complete && self.slot(path).is_none() {
-            self.known_absent.insert(path.into());
+        if self.complete || self.slot(path).is_some() || self.known_absent.contains(path) {
+            return;
+        }
+        if self.asked_absent_bytes + path.len() > ABSENT_BYTES {
+            self.asked_absent = Default::default();
+            self.asked_absent_bytes = 0;
+        }
+        if self.asked_absent.insert(path.into()) {
+            self.asked_absent_bytes += path.len();
         }
     }
 
@@ -149,6 +158,8 @@ impl Tree {
         self.complete = true;
         self.quotas_settled = true;
         self.known_absent = Default::default();
+        self.asked_absent = Default::default();
+        self.asked_absent_bytes = 0;
         self.acls.set_complete();
     }
 
@@ -238,15 +249,15 @@ impl Tree {
         }
     }
 
-    /// Paths that `path` needs in memory to be judged: those above it that are unknown, topmost
-    /// first, and itself.
+    /// Paths that `path` needs in memory to be judged: those on the way to it that are not resident
+    /// and itself, topmost first, but no more than [`LOAD_DEPTH`] of them. The first that the store
+    /// does not have decides; with all of them resident and `path` still unknown there are more.
     pub fn missing_above(&self, path: &str) -> alloc::vec::Vec<Box<str>> {
-        let mut missing: alloc::vec::Vec<Box<str>> = core::iter::once(path)
-            .chain(crate::path::ancestors(path).map(|p| if p == "/" { "" } else { p }))
-            .take_while(|path| self.slot(path).is_none())
+        let path = if path == "/" { "" } else { path };
+        super::prefixes(path)
+            .skip_while(|prefix| self.slot(prefix).is_some())
+            .take(LOAD_DEPTH)
             .map(Into::into)
-            .collect();
-        missing.reverse();
-        missing
+            .collect()
     }
 }

@@ -87,7 +87,11 @@ pub struct Tree {
     last: Zxid,
     digest_log: VecDeque<(Zxid, u64)>,
     complete: bool,
+    /// Deleted while the tree is partial: the store may still have them.
     known_absent: Set<Box<str>>,
+    /// Asked for and not in the store. May be forgotten.
+    asked_absent: Set<Box<str>>,
+    asked_absent_bytes: usize,
     dirty: Vec<Dirty>,
     dirty_sessions: BTreeSet<SessionId>,
 }
@@ -140,6 +144,8 @@ impl Tree {
             digest_log: VecDeque::new(),
             complete: false,
             known_absent: Set::default(),
+            asked_absent: Set::default(),
+            asked_absent_bytes: 0,
             dirty: Vec::new(),
             dirty_sessions: BTreeSet::new(),
         }
@@ -205,23 +211,34 @@ impl Tree {
         }
     }
 
+    /// Whether `path`, which is not resident, is known not to exist: it is of a form that no node
+    /// has, or the topmost node on the way that is not resident is known not to exist.
     fn absent(&self, path: &str) -> bool {
-        if self.complete || self.known_absent.contains(path) {
+        if self.complete || (!path.is_empty() && !path.starts_with('/')) {
             return true;
         }
-        if path.is_empty() || path == "/" {
+        let (above, missing) = self.way(path);
+        let Some(missing) = missing else {
             return false;
-        }
-        if !path.starts_with('/') {
-            return true;
-        }
-        let Some((parent, _)) = crate::path::split(path) else {
-            return true;
         };
-        match self.slot(parent) {
-            Some(parent) => self.arena.get(parent).complete(),
-            None => self.absent(parent),
+        self.known_absent.contains(missing)
+            || self.asked_absent.contains(missing)
+            || above.is_some_and(|above| self.arena.get(above).complete())
+    }
+
+    /// Goes down to `path` as far as nodes are resident: the last of them, and the path of the
+    /// first that is not. From the top, for a client may name a path of half a million elements,
+    /// of which most certainly do not exist.
+    fn way<'p>(&self, path: &'p str) -> (Option<Slot>, Option<&'p str>) {
+        let path = if path == "/" { "" } else { path };
+        let mut above = None;
+        for prefix in prefixes(path) {
+            match self.slot(prefix) {
+                Some(slot) => above = Some(slot),
+                None => return (above, Some(prefix)),
+            }
         }
+        (above, None)
     }
 
     /// The node at `path`, or `None` if it does not exist, or what must be loaded first.
@@ -484,6 +501,12 @@ impl Tree {
     pub fn extended(&self) -> Extended {
         self.extended
     }
+}
+
+/// The paths of the root, of every node on the way to `path`, and of itself.
+fn prefixes(path: &str) -> impl Iterator<Item = &str> {
+    let slashes = path.match_indices('/').map(|(at, _)| at);
+    slashes.map(|at| &path[..at]).chain(core::iter::once(path))
 }
 
 fn spread(short: u32) -> u64 {

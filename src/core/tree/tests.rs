@@ -95,3 +95,41 @@ fn changes_rebuild_an_equal_tree() {
     assert_eq!(back.recompute_digest(), t.digest());
     assert_eq!(back.node_count(), rows.len() as u64);
 }
+
+#[test]
+fn absent_paths_that_were_asked_for_are_not_remembered_without_bound() {
+    let mut t = Tree::partial(Extended::default(), 7, Meta::default());
+    let long = "x".repeat(100_000);
+    for i in 0..400 {
+        t.install_absent(&alloc::format!("/{long}{i}"));
+        assert!(t.asked_absent_bytes <= crate::limits::ABSENT_BYTES);
+    }
+    assert!(t.asked_absent.len() < 400);
+}
+
+#[test]
+fn a_path_of_very_many_elements_costs_no_more_than_its_length() {
+    let mut t = Tree::partial(Extended::default(), 7, Meta::default());
+    let deep = "/x".repeat(400_000);
+    assert!(matches!(t.find(&deep), Lookup::Unknown));
+    let missing = t.missing_above(&deep);
+    assert_eq!(missing.len(), crate::limits::LOAD_DEPTH);
+    assert_eq!(
+        (&*missing[0], &*missing[1], &*missing[2]),
+        ("", "/x", "/x/x")
+    );
+    let root = Row {
+        stat: StatPersisted::default(),
+        acl: AclId::OPEN,
+        children: 1,
+        crc: 0,
+        data: None,
+    };
+    t.install("", &root).expect("the root");
+    assert_eq!(&*t.missing_above(&deep)[0], "/x");
+    t.install_absent("/x");
+    assert!(matches!(t.find(&deep), Lookup::Absent));
+    assert!(matches!(t.find("/y"), Lookup::Unknown));
+    assert!(matches!(t.find("relative"), Lookup::Absent));
+    assert!(matches!(tree().find(&deep), Lookup::Absent));
+}

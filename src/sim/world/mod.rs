@@ -145,6 +145,8 @@ impl World {
             (Event::Fault, pace.fault),
         ];
         match &self.server {
+            // A full disk is not tried for ever.
+            None if self.disk_full => choices.push((Event::Start, 20)),
             None => choices.push((Event::Start, 400)),
             Some(server) => choices.extend([
                 (Event::Arrive, on(arriving, pace.arrive)),
