@@ -1,6 +1,6 @@
 //! The command line: `zabkeeper serve`, `zabkeeper version`, `zabkeeper bench`.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -59,6 +59,7 @@ fn serve(define: Vec<String>, arguments: Vec<String>) -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_env("ZABKEEPER_LOG")
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     process::end_on_panic();
