@@ -71,7 +71,9 @@ pub enum Input {
     Durable(Zxid),
     /// The store is durable up to here.
     Persisted(Zxid),
-    /// A client was heard of.
+    /// A client was heard of. The driver may tell this late, but before any tick that comes after
+    /// it, and also when the connection has ended or lost its session since: so it notes session
+    /// and timeout together with the time.
     Touched {
         /// Which session.
         session: SessionId,
@@ -94,7 +96,8 @@ pub enum Effect {
         /// Header, body and digest: a log record's payload, and a proposal's.
         payload: Bytes,
     },
-    /// Bring rows into the tree, then say `Loaded`.
+    /// Bring rows into the tree, then say `Loaded`. Said again with every input for as long as
+    /// they are missing.
     Load(Need),
 }
 
@@ -134,7 +137,8 @@ pub trait Post {
     ) -> Result<(), Need>;
     /// A watch fires.
     fn event(&mut self, conn: ConnId, zxid: Zxid, event: Event, path: &str);
-    /// The oldest write of the connection is answered.
+    /// The oldest write of the connection is answered. Called exactly once for each
+    /// [`Submit::Request`], also when its connection is gone.
     fn done(&mut self, conn: ConnId, cxid: i32, reply: &Reply<'_>);
     /// A handshake is answered; `None` is the refusal of an unknown session.
     fn connected(&mut self, conn: ConnId, grant: Option<Grant>);
