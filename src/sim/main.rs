@@ -1,7 +1,8 @@
 //! Runs the simulator over many seeds: `sim --seeds 0..2000 [--threads 2]`, or one of them with its
 //! whole trace: `SEED=7 sim`, `sim --seed 7`. `--twice` runs each twice and compares the traces,
-//! `--require-coverage` fails when something that a run can meet was met by none, `--no-fsync` runs
-//! a server that syncs nothing and passes when it is caught.
+//! `--failures N` stops after so many failures, `--require-coverage` fails when something that a
+//! run can meet was met by none, `--no-fsync` runs a server that syncs nothing and passes when it
+//! is caught.
 
 use std::ops::Range;
 use std::process::ExitCode;
@@ -34,7 +35,7 @@ fn options() -> Result<Options, String> {
         require_coverage: false,
         syncs: Syncs::All,
         trace: false,
-        max_failures: 3,
+        max_failures: 10,
     };
     let one = |text: &str| -> Result<Range<u64>, String> {
         let seed: u64 = text.parse().map_err(|_| format!("{text:?} is no seed"))?;
@@ -88,7 +89,12 @@ struct Totals {
 fn work(options: &Options, next: &AtomicU64, totals: &Mutex<Totals>) {
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
-        if seed >= options.seeds.end {
+        let enough = || {
+            let totals = totals.lock();
+            let totals = totals.unwrap_or_else(std::sync::PoisonError::into_inner);
+            totals.failures.len() >= options.max_failures
+        };
+        if seed >= options.seeds.end || enough() {
             return;
         }
         let keep = if options.trace { usize::MAX } else { 0 };
@@ -128,9 +134,7 @@ fn work(options: &Options, next: &AtomicU64, totals: &Mutex<Totals>) {
             continue;
         }
         totals.failed += 1;
-        if totals.failures.len() < options.max_failures {
-            totals.failures.push(run);
-        }
+        totals.failures.push(run);
     }
 }
 
