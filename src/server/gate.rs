@@ -212,17 +212,12 @@ impl<'a> Poster<'a> {
         Some(client)
     }
 
-    /// Wakes every connection that something was posted to, and hands the counts over.
+    /// Hands the counts over, then wakes every connection that something was posted to: whoever
+    /// sees a reply sees it counted.
     pub fn wake(&mut self) {
         self.last = None;
         self.touched.sort_unstable_by_key(|client| client.id);
         self.touched.dedup_by_key(|client| client.id);
-        for client in self.touched.drain(..) {
-            client.wake.notify_one();
-        }
-        if self.shared.throttles.is_on() {
-            self.shared.throttles.released.notify_waiters();
-        }
         let (stats, counts) = (&*self.shared.stats, &mut self.counts);
         stats.take(&mut counts.tally);
         stats.take_reads(&mut counts.latencies.reads);
@@ -236,6 +231,12 @@ impl<'a> Poster<'a> {
                 .metrics
                 .stale_replies
                 .add(std::mem::take(&mut counts.stale));
+        }
+        for client in self.touched.drain(..) {
+            client.wake.notify_one();
+        }
+        if self.shared.throttles.is_on() {
+            self.shared.throttles.released.notify_waiters();
         }
     }
 

@@ -82,24 +82,22 @@ impl LogThread {
     fn sync(&self, writer: &mut Writer, records: i64) {
         let start = Instant::now();
         let bytes = writer.batch_bytes() as u64;
-        match writer.sync() {
-            Ok(zxid) => self
-                .shared
-                .core
-                .push(ToCore::Input(Input::Durable(Zxid(zxid)))),
+        let zxid = match writer.sync() {
+            Ok(zxid) => Zxid(zxid),
             Err(error) => fatal(&error),
-        }
-        self.persist.logged(bytes);
-        let finished = writer.take_finished();
-        if !finished.is_empty() {
-            self.segments.lock().extend(finished);
-        }
+        };
         let took = start.elapsed().as_millis() as i64;
         let metrics = &self.shared.stats.metrics;
         metrics.sync_processor_batch_size.record(records);
         metrics.sync_processor_queue_flush_time_ms.record(took);
         if self.force_sync {
             metrics.fsynctime.record(took);
+        }
+        self.shared.core.push(ToCore::Input(Input::Durable(zxid)));
+        self.persist.logged(bytes);
+        let finished = writer.take_finished();
+        if !finished.is_empty() {
+            self.segments.lock().extend(finished);
         }
         if took > self.warn_ms {
             tracing::warn!(
