@@ -318,21 +318,18 @@ impl Server {
         &self.shared
     }
 
-    /// Waits for SIGTERM or SIGINT.
-    pub fn wait_for_signal(&self) {
-        self.runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut term), Ok(mut int)) = (
-                signal(SignalKind::terminate()),
-                signal(SignalKind::interrupt()),
-            ) else {
-                return std::future::pending().await;
-            };
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = int.recv() => {}
-            }
-        });
+    /// From now on SIGTERM and SIGINT do not end the process but [`Signals::wait`].
+    ///
+    /// # Errors
+    /// The system lets no handler be set.
+    pub fn catch_signals(&self) -> std::io::Result<Signals<'_>> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let _enter = self.runtime.enter();
+        Ok(Signals {
+            server: self,
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
     }
 
     /// Stops: no new request, then everything proposed is applied, then the log and the store are
@@ -353,6 +350,25 @@ impl Server {
         }
         self.runtime
             .shutdown_timeout(std::time::Duration::from_millis(200));
+    }
+}
+
+/// The signals that end a server.
+pub struct Signals<'a> {
+    server: &'a Server,
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+}
+
+impl Signals<'_> {
+    /// Waits for the first of them.
+    pub fn wait(mut self) {
+        self.server.runtime.block_on(async {
+            tokio::select! {
+                _ = self.term.recv() => {}
+                _ = self.int.recv() => {}
+            }
+        });
     }
 }
 
@@ -544,6 +560,7 @@ fn load_quotas(store: &dyn Store, tree: &RwLock<Tree>) -> Result<(), Refusal> {
 }
 
 /// Replays a part of the log; returns the checksum of its last record.
+#[allow(clippy::too_many_arguments)]
 fn replay(
     core: &Config,
     files: &Arc<dyn Files>,
