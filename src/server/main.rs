@@ -85,8 +85,14 @@ fn serve(define: Vec<String>, arguments: Vec<String>) -> ExitCode {
             return ExitCode::from(u8::try_from(refusal.code).unwrap_or(1));
         }
     };
-    say(&greeting(&server));
-    server.wait_for_signal();
+    // Before anybody is told that the server is there.
+    match server.catch_signals() {
+        Ok(signals) => {
+            say(&greeting(&server));
+            signals.wait();
+        }
+        Err(error) => tracing::error!("SIGTERM cannot be caught: {error}"),
+    }
     tracing::info!("stopping");
     server.stop();
     ExitCode::SUCCESS
