@@ -50,6 +50,7 @@ impl Running {
                 let mut error = String::new();
                 let pipe = child.stderr.as_mut().expect("a pipe");
                 pipe.read_to_string(&mut error).expect("text");
+                let _ = child.wait();
                 panic!("it ended after {lines:?}: {error}");
             }
             let done = line.starts_with(last);
