@@ -239,10 +239,16 @@ mod tests {
         let counts = Arc::new(PerAddress::default());
         let [one, two] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
         let held: Vec<Place> = (0..2)
-            .map(|_| counts.take(one, 3, 2).unwrap_or_else(|_| panic!("no place")))
+            .map(|_| {
+                counts
+                    .take(one, 3, 2)
+                    .unwrap_or_else(|_| panic!("no place"))
+            })
             .collect();
         assert_eq!(counts.take(one, 3, 2).err(), Some(Full::Address));
-        let third = counts.take(two, 3, 2).unwrap_or_else(|_| panic!("no place"));
+        let third = counts
+            .take(two, 3, 2)
+            .unwrap_or_else(|_| panic!("no place"));
         assert_eq!(counts.take(two, 3, 2).err(), Some(Full::All));
         drop(third);
         drop(held);

@@ -36,6 +36,8 @@ impl Drop for Running {
 
 impl Running {
     /// Starts it and reads what it prints up to a line that begins so.
+    // Waited for when it is dropped, or before the panic of a start that failed.
+    #[allow(clippy::zombie_processes)]
     fn start(cfg: &Path, last: &str) -> Running {
         let mut child = zabkeeper(&["serve", &cfg.display().to_string()])
             .stdout(Stdio::piped())
