@@ -361,10 +361,7 @@ impl Writer {
         let mut closed = self.closed;
         let mut wrong = Vec::new();
         let mut kept = 0;
-        loop {
-            let Some(differs) = model.differs(read) else {
-                break;
-            };
+        while let Some(differs) = model.differs(read) {
             wrong.push(differs);
             if expired && !closed {
                 let mut gone = model.clone();
@@ -429,8 +426,8 @@ impl Writer {
         };
         let byte = self.rng.u8(..);
         let mut data = vec![byte; len];
-        for at in 0..len.min(8) {
-            data[at] = self.rng.u8(..);
+        for byte in data.iter_mut().take(8) {
+            *byte = self.rng.u8(..);
         }
         Some(data)
     }
