@@ -23,6 +23,9 @@ pub const ABSENT_BYTES: usize = 16 << 20;
 /// may have half a million elements.
 pub const LOAD_DEPTH: usize = 32;
 
+/// Rows that are asked for at once when a request names several that are not resident.
+pub const MISSING_AT_ONCE: usize = 1_024;
+
 /// Digests kept for the `hash` command: one for every [`DIGEST_LOG_INTERVAL`] transactions.
 pub const DIGEST_LOG_ENTRIES: usize = 1_024;
 

@@ -27,6 +27,7 @@ use zk_wire::{Code, OpCode, digest};
 use crate::config::Config;
 use crate::ids::{self, ConnId, Marks, Now, SessionId, Zxid};
 use crate::io::{Applied, Effect, Grant, Input, Origin, Post, Reply, Submit};
+use crate::limits::MISSING_AT_ONCE;
 use crate::op::create::Request;
 use crate::op::multi::Malformed;
 use crate::op::{self, Answer, Apply, Prep, Stop};
@@ -84,6 +85,9 @@ pub struct Node {
     pending: Pending,
     queue: VecDeque<Entry>,
     waiting: VecDeque<Work>,
+    /// Rows that the first of `waiting` waits for. They are looked for before it is judged again,
+    /// and asked for again only when something was loaded.
+    missing: Vec<Need>,
     issued: Zxid,
     marks: Marks,
     reaper: Reaper,
@@ -119,6 +123,7 @@ impl Node {
             pending: Pending::new(tree.digest()),
             queue: VecDeque::new(),
             waiting: VecDeque::new(),
+            missing: Vec::new(),
             issued: last,
             marks: Marks {
                 history_end: ids::HistoryEnd(last),
@@ -142,7 +147,7 @@ impl Node {
         for id in orphans {
             node.waiting.push_back(Work::Expire(id));
         }
-        node.work(tree, now, out);
+        node.work(tree, now, false, out);
         node
     }
 
@@ -166,9 +171,19 @@ impl Node {
         &self.tracker
     }
 
+    /// Transactions and answers that wait to be applied.
+    pub fn unapplied(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Requests and transactions that are neither applied nor answered.
     pub fn outstanding(&self) -> usize {
         self.queue.len() + self.waiting.len()
+    }
+
+    /// Whether the first request that waits to be judged misses a row that was asked for.
+    pub fn is_stalled(&self) -> bool {
+        !self.missing.is_empty()
     }
 
     /// What was done since the last call, for metrics.
@@ -190,6 +205,7 @@ impl Node {
 
     /// Takes one input. Effects are appended in the order in which they must be carried out.
     pub fn step(&mut self, tree: &Tree, now: Now, input: Input, out: &mut Vec<Effect>) {
+        let loaded = matches!(input, Input::Loaded);
         match input {
             Input::Tick => self.tick(tree, now),
             Input::Submit(submit) => self.waiting.push_back(Work::Submit(submit)),
@@ -219,17 +235,54 @@ impl Node {
             }
             Input::Loaded => {}
         }
-        self.work(tree, now, out);
+        self.work(tree, now, loaded, out);
     }
 
-    fn work(&mut self, tree: &Tree, now: Now, out: &mut Vec<Effect>) {
+    fn work(&mut self, tree: &Tree, now: Now, loaded: bool, out: &mut Vec<Effect>) {
+        while let Some(need) = self.missing.last() {
+            if tree.lacks(need) {
+                if loaded {
+                    // Not all of it has come, or it was forgotten again.
+                    out.push(Effect::Load(need.clone()));
+                }
+                return;
+            }
+            self.missing.pop();
+        }
         while let Some(work) = self.waiting.pop_front() {
             if let Err(need) = self.one(tree, now, &work, out) {
+                self.missing = self.all_missing(tree, &work, need);
+                out.extend(self.missing.iter().rev().cloned().map(Effect::Load));
                 self.waiting.push_front(work);
-                out.push(Effect::Load(need));
                 return;
             }
         }
+    }
+
+    /// What a piece of work misses, of which `first` is known: all that it names, lest its rows
+    /// come one by one.
+    fn all_missing(&self, tree: &Tree, work: &Work, first: Need) -> Vec<Need> {
+        let mut missing = Vec::from([first]);
+        let mut want = |path: &str| {
+            let need = Need::Node(path.into());
+            if missing.len() < MISSING_AT_ONCE && missing[0] != need && tree.lacks(&need) {
+                missing.push(need);
+            }
+        };
+        let closed = match work {
+            Work::Expire(session) => Some(*session),
+            Work::Submit(Submit::Request { origin, op, body }) => {
+                if *op == OpCode::Multi {
+                    op::multi::paths(body, self.config.max_field, &mut want);
+                }
+                (*op == OpCode::CloseSession).then_some(origin.session)
+            }
+            Work::Submit(Submit::Connect { .. } | Submit::Reattach { .. }) | Work::Reap(_) => None,
+        };
+        if let Some(session) = closed {
+            tree.ephemerals_of(session).for_each(want);
+        }
+        missing
     }
 
     fn tick(&mut self, tree: &Tree, now: Now) {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use zk_core::io::{Effect, Input, Submit};
 use zk_core::limits::APPLY_VISITS;
+use zk_core::tree::Need;
 use zk_core::{Node, Zxid};
 use zk_wire::OpCode;
 
@@ -39,15 +40,20 @@ impl CoreLoop {
         let metrics = &shared.stats.metrics;
         let mut inbox = Vec::new();
         let mut stopping = false;
-        let mut stalled = false;
+        let mut stalled: Option<Need> = None;
         loop {
             self.carry_out();
-            if !self.node.can_apply() || stalled {
-                if stopping && self.node.outstanding() == 0 {
+            if !self.node.can_apply() || stalled.is_some() {
+                if stopping && self.node.unapplied() == 0 {
+                    shared.core.end();
                     return self.node.marks().applied.0;
                 }
-                let wait = self.node.deadline_ms() - self.shared.clock.mono_ms();
-                let wait = Duration::from_millis(wait.max(0) as u64).min(CORE_SLEEP);
+                let wait = if stopping {
+                    CORE_SLEEP
+                } else {
+                    let wait = self.node.deadline_ms() - self.shared.clock.mono_ms();
+                    Duration::from_millis(wait.max(0) as u64).min(CORE_SLEEP)
+                };
                 let deadline = Some(Instant::now() + wait);
                 let waited = shared.core.take(&mut inbox, deadline);
                 let requests = count_requests(&inbox);
@@ -63,7 +69,7 @@ impl CoreLoop {
                 }
             }
             let now = shared.clock.now();
-            if now.mono_ms >= self.node.deadline_ms() {
+            if now.mono_ms >= self.node.deadline_ms() && !stopping {
                 let mut touches = Vec::new();
                 self.shared.collect_touches(&mut touches);
                 inbox.splice(0..0, touches);
@@ -73,6 +79,8 @@ impl CoreLoop {
                 let mut tree = self.shared.tree.read();
                 for item in inbox.drain(..) {
                     match item {
+                        // Nothing more is begun: clients that go on must not hold the stop up.
+                        ToCore::Input(Input::Submit(_)) if stopping => {}
                         ToCore::Input(input) => {
                             let closes = closes_session(&input).then(Instant::now);
                             self.node.step(&tree, now, input, &mut self.effects);
@@ -84,10 +92,15 @@ impl CoreLoop {
                         ToCore::Look(look) => look(&self.node),
                         ToCore::Install(install) => {
                             drop(tree);
-                            install(&mut self.shared.tree.write());
+                            let whole = install(&mut self.shared.tree.write());
                             tree = self.shared.tree.read();
-                            stalled = false;
-                            self.node.step(&tree, now, Input::Loaded, &mut self.effects);
+                            if whole {
+                                stalled = stalled.filter(|need| tree.lacks(need));
+                                // Not all of it has come, or it was forgotten again.
+                                let again = stalled.iter().map(|need| (need.clone(), None));
+                                again.for_each(|need| self.shared.loads.push(need));
+                                self.node.step(&tree, now, Input::Loaded, &mut self.effects);
+                            }
                         }
                         ToCore::Stop => stopping = true,
                     }
@@ -104,7 +117,7 @@ impl CoreLoop {
                     .proposal_process_time
                     .record(shared.clock.mono_ms() - prepared);
             }
-            if !stalled {
+            if stalled.is_none() {
                 stalled = self.apply();
             }
         }
@@ -145,10 +158,10 @@ impl CoreLoop {
         }
     }
 
-    /// One hold. Returns whether it stopped at a row that is not resident.
-    fn apply(&mut self) -> bool {
+    /// One hold. Returns at what it stopped if that is not resident.
+    fn apply(&mut self) -> Option<Need> {
         if !self.node.can_apply() {
-            return false;
+            return None;
         }
         self.persist.wait_for_room();
         let mut poster = Poster::new(&self.shared);
@@ -168,13 +181,10 @@ impl CoreLoop {
             self.shared.stats.metrics.digest_mismatches_count.add(1);
             tracing::error!(%zxid, "the tree differs from its transaction: {wrong}");
         }
-        match applied.missing {
-            Some(need) => {
-                self.shared.loads.push((need, None));
-                true
-            }
-            None => false,
+        if let Some(need) = &applied.missing {
+            self.shared.loads.push((need.clone(), None));
         }
+        applied.missing
     }
 }
 

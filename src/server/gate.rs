@@ -31,8 +31,8 @@ pub enum ToCore {
     Input(Input),
     /// A look at the node from another thread.
     Look(Box<dyn FnOnce(&Node) + Send>),
-    /// Rows have come: install them, then go on.
-    Install(Box<dyn FnOnce(&mut Tree) + Send>),
+    /// Rows have come: install them, then go on. Returns whether nothing of them is left to come.
+    Install(Box<dyn FnOnce(&mut Tree) -> bool + Send>),
     /// Stop once everything proposed is applied.
     Stop,
 }

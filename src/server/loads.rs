@@ -4,8 +4,10 @@
 //! It reads the store on its own thread and hands the core closures that install what it read;
 //! the core alone changes the tree. A row that memory knows better is dropped there.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
 use zk_core::tree::{Need, Row, Tree};
@@ -17,18 +19,42 @@ use crate::limits::INSTALL_ROWS;
 /// A row by its path; `None` where the store has none.
 type Loaded = (Box<str>, Option<StoredRow>);
 
-fn install(shared: &Shared, rows: Vec<Loaded>, complete: bool, wake: Vec<Arc<Client>>) {
-    shared
-        .core
-        .push(ToCore::Install(Box::new(move |tree: &mut Tree| {
-            put(tree, &rows);
+/// Hands rows to the core, in holds of a bounded number, and wakes who waits behind the last. With
+/// `complete` they are the last of all. What is returned tells when they are in the tree, or fails
+/// when the core has ended.
+fn install(
+    shared: &Shared,
+    rows: Vec<Loaded>,
+    wake: Vec<Arc<Client>>,
+    complete: bool,
+) -> Receiver<()> {
+    let (sent, installed) = channel();
+    let mut rows = rows.into_iter();
+    let mut end = Some((wake, sent));
+    while end.is_some() {
+        let some: Vec<Loaded> = rows.by_ref().take(INSTALL_ROWS).collect();
+        let end = match rows.len() {
+            0 => end.take(),
+            _ => None,
+        };
+        let hold = move |tree: &mut Tree| {
+            put(tree, &some);
+            let Some((wake, sent)) = end else {
+                return false;
+            };
             if complete {
                 tree.set_complete();
             }
             for client in wake {
                 client.wake.notify_one();
             }
-        })));
+            // Nobody may wait for it.
+            let _ = sent.send(());
+            true
+        };
+        shared.core.push(ToCore::Install(Box::new(hold)));
+    }
+    installed
 }
 
 /// Installs rows in order, parents first.
@@ -47,7 +73,7 @@ pub fn put(tree: &mut Tree, rows: &[Loaded]) {
     }
 }
 
-/// Reads what one need names. `missing` are the paths to look up.
+/// Reads what one need names.
 ///
 /// # Errors
 /// What the store says.
@@ -59,9 +85,7 @@ pub fn read(
     match need {
         Need::Node(path) => {
             let paths = tree.read().missing_above(path);
-            let names: Vec<&str> = paths.iter().map(|path| &**path).collect();
-            let rows = store.nodes(&names)?;
-            Ok(paths.into_iter().zip(rows).collect())
+            rows_of(store, paths)
         }
         Need::Children(path) => {
             let mut rows = Vec::new();
@@ -85,6 +109,12 @@ pub fn read(
     }
 }
 
+fn rows_of(store: &dyn Store, paths: Vec<Box<str>>) -> zk_disk::Result<Vec<Loaded>> {
+    let names: Vec<&str> = paths.iter().map(|path| &**path).collect();
+    let rows = store.nodes(&names)?;
+    Ok(paths.into_iter().zip(rows).collect())
+}
+
 fn owned(row: &Row<'_>) -> zk_disk::Result<StoredRow> {
     let mut bytes = Vec::new();
     zk_disk::store::row::put_node(&mut bytes, row);
@@ -96,12 +126,14 @@ fn owned(row: &Row<'_>) -> zk_disk::Result<StoredRow> {
 pub fn run(shared: &Arc<Shared>, store: &Arc<dyn Store>, partial: bool) {
     let mut needs = Vec::new();
     let mut waiting_for_all: Vec<Arc<Client>> = Vec::new();
+    let start = Instant::now();
     if partial {
-        let start = Instant::now();
         let mut from: Option<String> = None;
         loop {
-            if shared.loads.try_take(&mut needs) {
-                serve(shared, &**store, &mut needs, &mut waiting_for_all, false);
+            if shared.loads.try_take(&mut needs)
+                && !serve(shared, &**store, &mut needs, &mut waiting_for_all, false)
+            {
+                return;
             }
             let (rows, next) = match batch(&**store, from.as_deref()) {
                 Ok(batch) => batch,
@@ -113,54 +145,97 @@ pub fn run(shared: &Arc<Shared>, store: &Arc<dyn Store>, partial: bool) {
             } else {
                 Vec::new()
             };
-            let (sent, installed) = std::sync::mpsc::channel();
-            shared
-                .core
-                .push(ToCore::Install(Box::new(move |tree: &mut Tree| {
-                    put(tree, &rows);
-                    if done {
-                        tree.set_complete();
-                    }
-                    for client in wake {
-                        client.wake.notify_one();
-                    }
-                    let _ = sent.send(());
-                })));
-            if done {
-                tracing::info!(
-                    "the tree is in memory, {} ms after the start",
-                    start.elapsed().as_millis()
-                );
-                break;
-            }
-            // One batch at a time: the store is read no faster than the tree takes it.
+            let installed = install(shared, rows, wake, done);
+            // One batch at a time: the store is read no faster than the tree takes it. A server that
+            // stops takes no more.
             if installed.recv().is_err() {
                 return;
+            }
+            if done {
+                break;
             }
             from = next;
         }
     }
-    while shared.loads.take(&mut needs, None).is_some() {
-        serve(shared, &**store, &mut needs, &mut waiting_for_all, true);
-    }
+    tracing::info!(
+        "the tree is in memory, {} ms after the start",
+        start.elapsed().as_millis()
+    );
+    while shared.loads.take(&mut needs, None).is_some()
+        && serve(shared, &**store, &mut needs, &mut waiting_for_all, true)
+    {}
 }
 
+/// Brings what is waited for: single nodes together, up to a hold's worth. Returns false when the
+/// core has ended.
 fn serve(
     shared: &Shared,
     store: &dyn Store,
     needs: &mut Vec<(Need, Option<Arc<Client>>)>,
     waiting_for_all: &mut Vec<Arc<Client>>,
     complete: bool,
-) {
+) -> bool {
+    let mut nodes = Nodes::default();
     for (need, client) in needs.drain(..) {
-        if need == Need::All && !complete {
+        match need {
+            Need::Node(path) => {
+                nodes.add(&shared.tree.read().missing_above(&path), client);
+                if nodes.paths.len() >= INSTALL_ROWS {
+                    nodes.bring(shared, store);
+                }
+            }
             // The core, too, goes on when the last batch has come.
-            waiting_for_all.extend(client);
-            continue;
+            Need::All if !complete => waiting_for_all.extend(client),
+            Need::Children(_) | Need::All => {
+                // Another may have waited for the same.
+                let lacks = shared.tree.read().lacks(&need);
+                let rows = match lacks.then(|| read(store, &shared.tree, &need)) {
+                    Some(Ok(rows)) => rows,
+                    Some(Err(error)) => fatal(&error),
+                    None => Vec::new(),
+                };
+                // They may be many: whoever asks for the same meanwhile finds them there.
+                let installed = install(shared, rows, client.into_iter().collect(), false);
+                if installed.recv().is_err() {
+                    return false;
+                }
+            }
         }
-        match read(store, &shared.tree, &need) {
-            Ok(rows) => install(shared, rows, false, client.into_iter().collect()),
-            Err(error) => fatal(&error),
+    }
+    nodes.bring(shared, store);
+    true
+}
+
+/// Single nodes that are waited for.
+#[derive(Default)]
+struct Nodes {
+    paths: Vec<Box<str>>,
+    known: HashSet<Box<str>>,
+    wake: Vec<Arc<Client>>,
+    any: bool,
+}
+
+impl Nodes {
+    fn add(&mut self, missing: &[Box<str>], client: Option<Arc<Client>>) {
+        for path in missing {
+            if self.known.insert(path.clone()) {
+                self.paths.push(path.clone());
+            }
+        }
+        self.wake.extend(client);
+        self.any = true;
+    }
+
+    fn bring(&mut self, shared: &Shared, store: &dyn Store) {
+        let Nodes {
+            paths, wake, any, ..
+        } = std::mem::take(self);
+        if any {
+            match rows_of(store, paths) {
+                // Nobody waits here: the core goes on when it has them.
+                Ok(rows) => drop(install(shared, rows, wake, false)),
+                Err(error) => fatal(&error),
+            }
         }
     }
 }
@@ -196,6 +271,9 @@ fn batch(store: &dyn Store, from: Option<&str>) -> zk_disk::Result<Batch> {
 
 fn fatal(error: &zk_disk::Error) -> ! {
     tracing::error!("the store cannot be read, the log is intact: {error}");
-    eprintln!("zabkeeper: the store cannot be read: {error}");
+    eprintln!(
+        "zabkeeper: the store cannot be read: {error}; nothing acknowledged is lost. If the next start says so again, move its folder {} aside: a log that begins with the first transaction rebuilds it, else restore dataDir and dataLogDir together from a backup",
+        zk_disk::directory::STORE
+    );
     std::process::exit(1);
 }

@@ -17,6 +17,8 @@ struct Inner<T> {
     /// When the first of them came.
     since: Option<Instant>,
     closed: bool,
+    /// Nobody takes any more.
+    ended: bool,
 }
 
 impl<T> Default for Queue<T> {
@@ -25,6 +27,7 @@ impl<T> Default for Queue<T> {
             items: Vec::new(),
             since: None,
             closed: false,
+            ended: false,
         };
         Queue {
             items: Mutex::new(inner),
@@ -37,6 +40,10 @@ impl<T> Queue<T> {
     /// Adds one item.
     pub fn push(&self, item: T) {
         let mut inner = self.items.lock();
+        if inner.ended {
+            drop(inner);
+            return;
+        }
         inner.items.push(item);
         if inner.items.len() == 1 {
             inner.since = Some(Instant::now());
@@ -50,6 +57,11 @@ impl<T> Queue<T> {
             return;
         }
         let mut inner = self.items.lock();
+        if inner.ended {
+            drop(inner);
+            items.clear();
+            return;
+        }
         let first = inner.items.is_empty();
         inner.items.append(items);
         if first {
@@ -62,6 +74,16 @@ impl<T> Queue<T> {
     pub fn close(&self) {
         self.items.lock().closed = true;
         self.filled.notify_all();
+    }
+
+    /// Drops what there is and what will come: the taker has ended.
+    pub fn end(&self) {
+        let mut inner = self.items.lock();
+        inner.ended = true;
+        let rest = std::mem::take(&mut inner.items);
+        // What an item does when it is dropped must not meet the lock.
+        drop(inner);
+        drop(rest);
     }
 
     /// Swaps what there is into `into`, which is empty, without waiting. Returns whether there was

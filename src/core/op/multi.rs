@@ -55,6 +55,23 @@ pub fn decode_any<'a>(reader: &mut Reader<'a>) -> Result<Vec<MultiOp<'a>>, Malfo
     Ok(ops)
 }
 
+/// The paths that a multi names; none of one that is malformed.
+pub fn paths(body: &[u8], max_field: usize, take: &mut dyn FnMut(&str)) {
+    for op in decode(body, max_field).iter().flatten() {
+        let path = match op {
+            MultiOp::Create(_, request) => &request.path,
+            MultiOp::CreateTtl(request) => &request.path,
+            MultiOp::Delete(request) => &request.path,
+            MultiOp::SetData(request) => &request.path,
+            MultiOp::Check(request) => &request.path,
+            MultiOp::GetData(request) | MultiOp::GetChildren(request) => &request.path,
+        };
+        if let Some(path) = path.as_deref() {
+            take(path);
+        }
+    }
+}
+
 fn is_read(op: &MultiOp<'_>) -> bool {
     matches!(op, MultiOp::GetData(_) | MultiOp::GetChildren(_))
 }

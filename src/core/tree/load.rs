@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 
 use zk_wire::stat::StatPersisted;
 
-use super::{Dirty, Need, Tree};
+use super::{Dirty, Lookup, Need, Tree};
 use crate::acl::{AclId, List};
 use crate::ids::{SessionId, Zxid};
 use crate::limits::{ABSENT_BYTES, LOAD_DEPTH};
@@ -246,6 +246,19 @@ impl Tree {
             digest: self.digest,
             node_count: self.node_count,
             data_size: self.data_size,
+        }
+    }
+
+    /// Whether what is needed is still to come.
+    pub fn lacks(&self, need: &Need) -> bool {
+        match need {
+            Need::Node(path) => matches!(self.find(path), Lookup::Unknown),
+            Need::Children(path) => match self.find(path) {
+                Lookup::Found(node) => node.children().is_err(),
+                Lookup::Absent => false,
+                Lookup::Unknown => true,
+            },
+            Need::All => !self.complete,
         }
     }
 

@@ -330,7 +330,6 @@ impl Server {
         judge: &mut Judge,
         trace: &mut Trace,
     ) -> Verdict {
-        let mut blocked = false;
         for effect in effects {
             match effect {
                 Effect::Append { zxid, payload } => {
@@ -342,12 +341,11 @@ impl Server {
                 Effect::Load(need) => {
                     trace.line(format_args!("core: misses {need:?}"));
                     judge.coverage.note(Seen::MissedWrite);
-                    blocked = true;
                     self.loader.want(need);
                 }
             }
         }
-        judge.stepped(blocked, now)
+        judge.stepped(self.node.is_stalled(), now)
     }
 
     /// Whether a hold of apply has something to do.
