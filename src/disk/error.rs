@@ -98,10 +98,18 @@ impl Error {
         }
     }
 
-    /// True when the cause is a full disk.
+    /// True when the cause is a full disk, or a quota on it.
     pub fn is_disk_full(&self) -> bool {
-        matches!(self, Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        matches!(self, Error::Io { source, .. } if is_full(source))
     }
+}
+
+/// True when there is no more room, on the disk or for this user.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// A zxid as operators read it: in hex with its prefix.

@@ -16,7 +16,7 @@ use super::frame::{self, OVERHEAD};
 use super::mark::{Mark, MarkFile};
 use super::recover::Recovered;
 use super::segment::Segment;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_full};
 use crate::files::{FileHandle, Files};
 use crate::limits::{KEEP_BUFFER, MAX_BATCH, MAX_PAYLOAD, PREALLOC, PREALLOC_MARGIN, SEGMENT_SIZE};
 
@@ -327,7 +327,9 @@ impl Open {
         let size = (end + PREALLOC_MARGIN).next_multiple_of(prealloc);
         match self.handle.preallocate(size) {
             Ok(()) => self.size = size,
-            Err(e) if e.kind() == io::ErrorKind::StorageFull => self.no_growth = true,
+            Err(e) if is_full(&e) || e.kind() == io::ErrorKind::FileTooLarge => {
+                self.no_growth = true;
+            }
             Err(e) => return Err(Error::io("grow", &self.segment.path, e)),
         }
         Ok(())

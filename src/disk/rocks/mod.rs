@@ -39,15 +39,15 @@ impl fmt::Debug for RocksStore {
 }
 
 fn failed(action: &'static str) -> impl FnOnce(rocksdb::Error) -> Error {
-    move |e| match e.kind() {
-        ErrorKind::Corruption => Error::StoreCorrupt {
-            what: format!("cannot {action}"),
-            why: e.to_string(),
-        },
-        _ => Error::Store {
-            action,
-            why: e.to_string(),
-        },
+    move |e| {
+        let why = e.to_string();
+        // The folder is there, so a file of it that is not was there once.
+        let missing = e.kind() == ErrorKind::IOError && why.contains("No such file or directory");
+        if e.kind() == ErrorKind::Corruption || missing {
+            let what = format!("cannot {action}");
+            return Error::StoreCorrupt { what, why };
+        }
+        Error::Store { action, why }
     }
 }
 
