@@ -431,12 +431,24 @@ fn store_newer(context: &Context) -> Result<String, String> {
     Ok(line)
 }
 
-/// `dataLogDir` points somewhere else.
+/// `dataLogDir` points somewhere else; then the log is gone from where it was, too.
 fn log_gone(context: &Context) -> Result<String, String> {
     let base = Base::copy(context)?;
     let mut elsewhere = base.clone();
     elsewhere.setup.logs = context.work.join("elsewhere");
-    let line = elsewhere.refuses(&[format!("zxid 0x{:x}", base.zxid), "dataLogDir".into()])?;
+    elsewhere.refuses(&["holds logs".into(), "dataLogDir".into()])?;
+    let folder = base.setup.log_folder();
+    let aside = context.work.join("aside");
+    fs::create_dir_all(&aside).map_err(at(&aside))?;
+    for (_, path) in segments(&folder) {
+        fs::rename(&path, aside.join(path.file_name().unwrap_or_default())).map_err(at(&path))?;
+    }
+    let words = [format!("zxid 0x{:x}", base.zxid), "dataLogDir".into()];
+    let line = base.refuses(&words)?;
+    elsewhere.refuses(&words)?;
+    for (_, path) in segments(&aside) {
+        fs::rename(&path, folder.join(path.file_name().unwrap_or_default())).map_err(at(&path))?;
+    }
     base.starts()?.faultless()?;
     Ok(line)
 }

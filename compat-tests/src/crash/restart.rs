@@ -45,14 +45,25 @@ enum End {
     Kill,
     /// Killed under load, perhaps while the tree is loaded.
     KillAtOnce,
+    /// Stopped in order, likewise.
+    TermAtOnce,
 }
 
-const ENDS: [End; 6] = [
+impl End {
+    fn at_once(self) -> bool {
+        matches!(self, End::KillAtOnce | End::TermAtOnce)
+    }
+}
+
+const ENDS: [End; 9] = [
     End::Term,
+    End::TermAtOnce,
     End::Kill,
     End::KillAtOnce,
+    End::TermAtOnce,
     End::Term,
     End::KillAtOnce,
+    End::TermAtOnce,
     End::Term,
 ];
 
@@ -71,19 +82,25 @@ struct Restart {
     writers: Vec<Writer>,
     holders: Holders,
     quota: bool,
+    /// Whether there are nodes for the reaper.
+    containers: bool,
     rng: Rng,
     upper: u32,
     tally: Tally,
 }
 
 fn run(context: &Context) -> Result<String, String> {
-    let setup = Setup::new(&context.binary, &context.work);
+    // The whole log stays, for the last check.
+    let setup = Setup::new(&context.binary, &context.work)
+        .with("zabkeeper.diffWindowTxns=1000000000")
+        .with("zabkeeper.diffWindowMiB=1000000");
     let upper = (context.nodes / CLIENTS as u32 / (LOWER + 1)).max(4);
     let mut restart = Restart {
         setup,
         writers: Vec::new(),
         holders: Holders::default(),
         quota: false,
+        containers: false,
         rng: Rng::with_seed(context.seed),
         upper,
         tally: Tally::default(),
@@ -91,7 +108,7 @@ fn run(context: &Context) -> Result<String, String> {
     restart.fill(context.seed)?;
     for (round, end) in ENDS.into_iter().enumerate() {
         restart
-            .round(round, end)
+            .round(end)
             .map_err(|why| format!("round {round}, which ends with {end:?}: {why}"))?;
     }
     restart
@@ -142,32 +159,33 @@ impl Restart {
         setup
             .properties
             .push("-Dzookeeper.extendedTypesEnabled=true".into());
-        setup.start()
+        setup.listening()
     }
 
-    fn round(&mut self, round: usize, end: End) -> Result<(), String> {
-        let reap = round % 2 == 1;
+    fn round(&mut self, end: End) -> Result<(), String> {
+        let reap = self.containers;
         let mut server = self.start(&[if reap {
             "-Dznode.container.checkIntervalMs=100"
         } else {
             "-Dznode.container.checkIntervalMs=600000"
         }])?;
         let addr = server.addr;
-        let mut reader = seen::fresh(addr, KEPT_MS)?;
-        reader.must_read(&Op::Get("/t0/p0".into()))?;
-        self.tally.first_read.push(server.started.elapsed());
+        let started = server.started;
         let done = AtomicU64::new(0);
         let killed = AtomicBool::new(false);
         let failed = AtomicBool::new(false);
         let upper = self.upper;
-        let scripts: Vec<Vec<Op>> = (0..CLIENTS).map(|at| self.script(at)).collect();
+        // Both hold everybody's writes up until the tree is there, so not in every round.
+        let count = self.rng.u32(0..3) == 0;
+        let new_quota = !self.quota && !count && self.rng.bool();
+        let scripts: Vec<Vec<Op>> = (0..CLIENTS).map(|at| self.script(at, count)).collect();
         let windows: Vec<usize> = (0..CLIENTS)
             .map(|_| self.rng.choice([1, 8, 32]).unwrap_or(1))
             .collect();
         let pause = Duration::from_millis(self.rng.u64(0..400));
-        let quota = self.quota;
         let (writers, holders) = (&mut self.writers, &mut self.holders);
-        let killed_early = end == End::KillAtOnce;
+        let first_reads = &mut self.tally.first_read;
+        let at_once = end.at_once();
         let flag = |result: Result<(), String>| {
             if result.is_err() {
                 failed.store(true, Ordering::Relaxed);
@@ -187,24 +205,34 @@ impl Restart {
                 })
                 .collect();
             threads.push(scope.spawn(move || flag(scenes::words(addr, killed))));
-            if !killed_early {
+            let first_read = scope.spawn(move || {
+                let mut reader = seen::fresh(addr, KEPT_MS)?;
+                reader.must(&Op::Get("/t0/p0".into()))?;
+                Ok::<_, String>(started.elapsed())
+            });
+            if !at_once {
                 threads.push(scope.spawn(move || flag(scenes::watches(addr))));
                 threads.push(scope.spawn(move || flag(holders.after_restart(addr))));
-                threads.push(scope.spawn(move || flag(scenes::quota_at_start(addr, quota))));
+                if new_quota {
+                    threads.push(scope.spawn(move || flag(scenes::quota(addr))));
+                }
                 if reap {
                     threads.push(scope.spawn(move || flag(scenes::reaped(addr))));
                 }
             }
             let mut problem = Ok(());
-            if killed_early {
+            if at_once {
                 // Any moment will do.
                 std::thread::sleep(pause);
                 killed.store(true, Ordering::Relaxed);
-                problem = server.faultless().and(server.kill());
+                problem = server.faultless().and(match end {
+                    End::KillAtOnce => server.kill(),
+                    End::Term | End::Kill | End::TermAtOnce => server.term().map(drop),
+                });
             }
             let mut loaded = None;
             let deadline = Instant::now() + START;
-            while !killed_early && loaded.is_none() {
+            while !at_once && loaded.is_none() {
                 let output = server.output();
                 if output.contains("the tree is in memory") {
                     loaded = Some((server.started.elapsed(), done.load(Ordering::Relaxed)));
@@ -231,6 +259,12 @@ impl Restart {
                 Ok(Err(why)) => problem = Err(why),
                 Err(_) => problem = Err("the asker of words panicked".into()),
             }
+            match first_read.join() {
+                Ok(Ok(after)) => first_reads.push(after),
+                Ok(Err(_)) if at_once => {}
+                Ok(Err(why)) => problem = Err(why),
+                Err(_) => problem = Err("the first reader panicked".into()),
+            }
             problem.map(|()| loaded)
         });
         let loaded = result.map_err(|why| format!("{why}\n{}", server.output()))?;
@@ -239,31 +273,37 @@ impl Restart {
             self.tally.loaded.push(after);
             self.tally.before_loaded.push(replies);
         }
-        if end == End::KillAtOnce {
+        if at_once {
             return Ok(());
         }
         self.verify(addr)?;
+        let mut reader = seen::fresh(addr, KEPT_MS)?;
         self.holders.verify(&mut reader)?;
-        scenes::check_quota(&mut reader, &self.writers[3])?;
-        self.quota = self.rng.bool();
-        if !self.quota {
-            scenes::remove_quota(&mut reader)?;
+        self.quota |= new_quota;
+        if self.quota {
+            scenes::check_quota(&mut reader, &self.writers[3])?;
+            if self.rng.bool() {
+                scenes::remove_quota(&mut reader)?;
+                self.quota = false;
+            }
         }
-        if !reap {
+        self.containers = !reap;
+        if self.containers {
             scenes::make_containers(&mut reader)?;
         }
         server.faultless()?;
         self.holders.make(addr, &mut self.rng)?;
         match end {
             End::Term => drop(server.term()?),
-            End::Kill | End::KillAtOnce => server.kill()?,
+            End::Kill => server.kill()?,
+            End::KillAtOnce | End::TermAtOnce => {}
         }
         self.holders.release();
         Ok(())
     }
 
     /// What each client asks first: every way in which a row may be missing.
-    fn script(&mut self, at: usize) -> Vec<Op> {
+    fn script(&mut self, at: usize, count: bool) -> Vec<Op> {
         let root = format!("/t{at}");
         let upper = self.upper;
         let p = |rng: &mut Rng| format!("/t{at}/p{}", rng.u32(0..upper));
@@ -277,12 +317,14 @@ impl Restart {
         let delete = |path: String| Op::Delete { path, version: -1 };
         match at {
             // Everything below a node, before and behind a write.
-            0 => vec![
+            0 if count => vec![
                 Op::Count(root.clone()),
                 set(leaf(rng)),
                 Op::Count(p(rng)),
                 Op::Count(root),
             ],
+            // The same behind no write: that holds up nobody else.
+            0 => vec![Op::Count(root), Op::Count(p(rng))],
             // Lists, and a parent that loses all its children and itself, and comes back.
             1 => {
                 let parent = p(rng);
@@ -368,14 +410,14 @@ impl Restart {
                 })
                 .collect(),
             // The node with very many children.
+            _ if count => vec![Op::Count(format!("{root}/wide"))],
             _ => {
                 let wide = format!("{root}/wide");
                 vec![
                     set(format!("{wide}/w17")),
                     Op::Children(wide.clone(), true),
                     plain(&format!("{wide}/more{}", rng.u32(..)), None),
-                    Op::Children(wide.clone(), false),
-                    Op::Count(wide),
+                    Op::Children(wide, false),
                 ]
             }
         }

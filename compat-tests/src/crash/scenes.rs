@@ -235,14 +235,11 @@ pub fn watches(addr: SocketAddr) -> Result<(), String> {
     Ok(())
 }
 
-/// A quota on the fourth client's subtree, unless it has one: its recount needs every node.
+/// A quota on the fourth client's subtree: its recount needs every node.
 ///
 /// # Errors
 /// It cannot be set.
-pub fn quota_at_start(addr: SocketAddr, there: bool) -> Result<(), String> {
-    if there {
-        return Ok(());
-    }
+pub fn quota(addr: SocketAddr) -> Result<(), String> {
     let mut session = seen::fresh(addr, KEPT_MS)?;
     set_quota(&mut session, "/t3")?;
     session.must(&Op::CloseSession).map(drop)

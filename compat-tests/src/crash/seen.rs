@@ -153,14 +153,6 @@ impl Session {
         }
     }
 
-    /// A read that must succeed.
-    ///
-    /// # Errors
-    /// It does not.
-    pub fn must_read(&mut self, op: &Op) -> Result<(), String> {
-        self.must(op).map(drop)
-    }
-
     /// A write that must succeed; events that come before its reply are passed over.
     ///
     /// # Errors

@@ -132,6 +132,24 @@ impl Setup {
         Err("no free port".into())
     }
 
+    /// Starts a server and waits no longer than until connections are accepted: that it serves
+    /// them comes later.
+    ///
+    /// # Errors
+    /// It ends, or does not listen in time.
+    pub fn listening(&self) -> Result<Running, String> {
+        for _ in 0..PORTS {
+            let mut running = self.spawn()?;
+            match running.listens() {
+                Ok(()) => return Ok(running),
+                // The port was free a moment ago.
+                Err(why) if why.contains("cannot bind") => {}
+                Err(why) => return Err(why),
+            }
+        }
+        Err("no free port".into())
+    }
+
     /// Starts a server that must refuse, and returns its output.
     ///
     /// # Errors
@@ -189,6 +207,21 @@ impl Running {
         }
     }
 
+    fn listens(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + START;
+        while std::net::TcpStream::connect(self.addr).is_err() {
+            if let Some(status) = self.ended() {
+                return Err(format!("ended at its start ({status}):\n{}", self.output()));
+            }
+            if Instant::now() > deadline {
+                return Err(format!("does not listen:\n{}", self.output()));
+            }
+            // Polled: a port that is not open has nothing to wait on.
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
@@ -241,6 +274,10 @@ impl Running {
         }
         match self.wait(STOP)? {
             Some(status) if status.success() => Ok(begun.elapsed()),
+            // Before it serves it has nothing to finish.
+            Some(status) if status.signal() == Some(15) && !self.output().contains("binding") => {
+                Ok(begun.elapsed())
+            }
             Some(status) => Err(format!("SIGTERM ended in {status}:\n{}", self.output())),
             None => Err(format!(
                 "still runs {} s after SIGTERM:\n{}",
