@@ -374,8 +374,11 @@ impl Conn {
             self.stats.last_xid = xid;
         }
         let op = OpCode::from_i32(header.op);
-        self.stats.last_op = op;
-        if !matches!(op, Some(OpCode::Auth | OpCode::Sasl)) && !self.is_let_in(view.config) {
+        let authenticates = matches!(op, Some(OpCode::Auth | OpCode::Sasl));
+        if !authenticates {
+            self.stats.last_op = op;
+        }
+        if !authenticates && !self.is_let_in(view.config) {
             return self.refuse(xid, 0, Code::SessionClosedRequireSaslAuth, view);
         }
         let Some(op) = op else {

@@ -511,6 +511,7 @@ fn recover_tree(
                     "there is no database and zookeeper.db.autocreate is off",
                 ));
             }
+            metrics.startup_snap_load_time.record(0);
             Ok((Tree::new(core.extended, core.seed), 0, 0))
         }
         Boot::Rebuild { until, .. } => {

@@ -61,7 +61,7 @@ impl CoreLoop {
                     metrics.prep_processor_request_queued.add(requests);
                     metrics
                         .prep_processor_queue_size
-                        .record_many(inbox.len() as i64, requests);
+                        .record_many(inbox.len() as i64 - 1, requests);
                     let waited = waited.unwrap_or_default().as_millis() as i64;
                     metrics
                         .prep_processor_queue_time_ms

@@ -50,7 +50,7 @@ impl LogThread {
             let (records, waited) = (batch.len() as u64, waited.as_millis() as i64);
             metrics
                 .sync_processor_queue_size
-                .record_many(batch.len() as i64, records);
+                .record_many(batch.len() as i64 - 1, records);
             metrics
                 .sync_processor_queue_time_ms
                 .record_many(waited, records);

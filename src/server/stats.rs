@@ -71,6 +71,9 @@ impl Latency {
     }
 }
 
+/// Characters of a four-letter word's answer that Java counts as one packet.
+const WORD_PACKET: usize = 8_192;
+
 /// Counters of the server.
 #[derive(Debug)]
 pub struct Stats {
@@ -110,6 +113,11 @@ impl Stats {
         if self.resettable {
             self.metrics.reset();
         }
+    }
+
+    /// Counts the answer to a four-letter word, which Java sends in pieces.
+    pub fn sent_text(&self, len: usize) {
+        self.sent.add(len.div_ceil(WORD_PACKET) as u64);
     }
 
     /// Packets sent since the start or `srst`.

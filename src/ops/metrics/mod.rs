@@ -10,6 +10,7 @@
 //! Invariants: recording never locks or allocates but for a set's new key; every name that a
 //! standalone Java server shows is shown.
 
+mod markdown;
 pub mod process;
 mod render;
 mod table;
@@ -17,6 +18,7 @@ mod value;
 
 use crate::four_letter::{Latency, ServerMode};
 
+pub use markdown::markdown;
 pub use table::{Fed, Kind, MetricRow, Metrics, TABLE};
 pub use value::{Counter, CounterSet, Detail, Set, Summary, SummarySet, SummaryValues};
 

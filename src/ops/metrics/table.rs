@@ -42,6 +42,8 @@ pub struct MetricRow {
     pub kind: Kind,
     /// Who feeds it.
     pub fed: Fed,
+    /// One line of meaning.
+    pub meaning: &'static str,
 }
 
 /// A metric, as renderings meet it.
@@ -55,34 +57,37 @@ pub(super) enum Metric<'a> {
 
 macro_rules! metrics {
     (
-        counters { $($(#[$cdoc:meta])* $counter:ident $cfed:ident;)* }
-        counter_sets { $($(#[$csdoc:meta])* $counter_set:ident $csfed:ident;)* }
-        summaries { $($(#[$sdoc:meta])* $summary:ident $detail:ident $sfed:ident;)* }
-        summary_sets { $($(#[$ssdoc:meta])* $summary_set:ident $sdetail:ident $ssfed:ident;)* }
+        counters { $($(#[doc = $cdoc:literal])* $counter:ident $cfed:ident;)* }
+        counter_sets { $($(#[doc = $csdoc:literal])* $counter_set:ident $csfed:ident;)* }
+        summaries { $($(#[doc = $sdoc:literal])* $summary:ident $detail:ident $sfed:ident;)* }
+        summary_sets { $($(#[doc = $ssdoc:literal])* $summary_set:ident $sdetail:ident $ssfed:ident;)* }
     ) => {
         /// Every metric that is counted into. Times are milliseconds.
         #[derive(Debug)]
         pub struct Metrics {
-            $($(#[$cdoc])* pub $counter: Counter,)*
-            $($(#[$csdoc])* pub $counter_set: CounterSet,)*
-            $($(#[$sdoc])* pub $summary: Summary,)*
-            $($(#[$ssdoc])* pub $summary_set: SummarySet,)*
+            $($(#[doc = $cdoc])* pub $counter: Counter,)*
+            $($(#[doc = $csdoc])* pub $counter_set: CounterSet,)*
+            $($(#[doc = $sdoc])* pub $summary: Summary,)*
+            $($(#[doc = $ssdoc])* pub $summary_set: SummarySet,)*
         }
 
         /// The table.
         pub const TABLE: &[MetricRow] = &[
             $(MetricRow {
                 name: stringify!($counter), kind: Kind::Counter, fed: Fed::$cfed,
+                meaning: concat!($($cdoc),*),
             },)*
             $(MetricRow {
                 name: stringify!($counter_set), kind: Kind::CounterSet, fed: Fed::$csfed,
+                meaning: concat!($($csdoc),*),
             },)*
             $(MetricRow {
                 name: stringify!($summary), kind: Kind::Summary(Detail::$detail), fed: Fed::$sfed,
+                meaning: concat!($($sdoc),*),
             },)*
             $(MetricRow {
                 name: stringify!($summary_set), kind: Kind::SummarySet(Detail::$sdetail),
-                fed: Fed::$ssfed,
+                fed: Fed::$ssfed, meaning: concat!($($ssdoc),*),
             },)*
         ];
 

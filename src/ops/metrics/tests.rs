@@ -260,3 +260,36 @@ fn rows_are_the_fields() {
     metrics.each(|name, _| names.push(name));
     assert_eq!(names, TABLE.iter().map(|row| row.name).collect::<Vec<_>>());
 }
+
+#[test]
+fn every_gauge_is_documented() {
+    let text = filled().mntr(&server(), "v");
+    let names = text
+        .lines()
+        .skip(2)
+        .map(|line| line.split('\t').next().unwrap().trim_start_matches("zk_"));
+    let printed: Vec<&str> = names
+        .take_while(|name| !name.contains("_per_namespace"))
+        .collect();
+    let documented: Vec<&str> = super::markdown::GAUGES
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !name.contains("_per_namespace"))
+        .collect();
+    assert_eq!(printed, documented);
+}
+
+#[test]
+fn the_documentation_is_the_table() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = root.join("../../docs/metrics.md");
+    let table = super::markdown();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, &table).unwrap();
+    }
+    let document = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        document == table,
+        "docs/metrics.md is not the table: run with UPDATE_EXPECT=1"
+    );
+}

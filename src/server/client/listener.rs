@@ -205,7 +205,9 @@ async fn early_word(serving: &Serving, stream: &TcpStream) {
         let Some(word) = word else {
             return std::future::pending().await;
         };
+        serving.stats.received.increment();
         let text = ops::four_letter::answer_early(serving, word, &head[4..seen]);
+        serving.stats.sent_text(text.len());
         let mut bytes = text.as_bytes();
         while !bytes.is_empty() {
             if stream.writable().await.is_err() {

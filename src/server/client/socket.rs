@@ -113,6 +113,7 @@ pub async fn serve(
         if let Some((word, rest)) = state.word.take() {
             // Boxed: its state would otherwise be part of every idle connection.
             let text = Box::pin(ops::four_letter::answer(shared, serving, word, &rest)).await;
+            shared.stats.sent_text(text.len());
             state.output.extend_from_slice(text.as_bytes());
             state.closing = true;
         }
@@ -294,6 +295,7 @@ impl Task<'_> {
         let now_ms = shared.clock.mono_ms();
         let mut at = 0;
         let mut frames = 0_u64;
+        let mut requests = 0_u64;
         let mut at_once = 0_u64;
         let throttled = shared.throttles.is_on();
         let mut held = None;
@@ -370,6 +372,7 @@ impl Task<'_> {
             }
             at += 4 + len;
             frames += 1;
+            requests += u64::from(!line.conn.is_new());
             let Ok(taken) = self.admit(line, frame, now_ms, tree.last_zxid()) else {
                 state.dead = true;
                 break;
@@ -402,6 +405,7 @@ impl Task<'_> {
                             line.wait(request);
                         }
                         Submit::Connect { .. } => {
+                            requests += 1;
                             request.write = true;
                             line.wait(request);
                         }
@@ -423,7 +427,7 @@ impl Task<'_> {
         }
         if frames > 0 {
             if !throttled {
-                scratch.throttled.add_many(0, frames);
+                scratch.throttled.add_many(0, requests);
             }
             shared.stats.received.add(frames);
             shared.stats.metrics.bytes_received_count.add(at as u64);

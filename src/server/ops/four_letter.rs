@@ -140,9 +140,14 @@ fn stats(shared: &Shared) -> ServerStats {
     }
 }
 
-/// Java's map has the root under two keys.
+/// Java's map has the root under two keys, `` and `/`.
 pub(super) fn znode_count(tree: &Tree) -> u64 {
     tree.node_count() + 1
+}
+
+/// Bytes of paths and data, the second key among them.
+pub(super) fn data_size(tree: &Tree) -> u64 {
+    tree.data_size() + 1
 }
 
 fn connections(shared: &Shared) -> Vec<ConnectionInfo> {
@@ -167,7 +172,12 @@ fn connection(client: &Client) -> ConnectionInfo {
         sent: stats.sent,
         session: conn.session().map(|session| SessionInfo {
             id: session.0,
-            last_op: stats.last_op.map_or(text::LAST_OP_NONE, text::last_op_name),
+            last_op: match stats.last_op {
+                Some(op) => text::last_op_name(op),
+                // A session that came back and has asked nothing.
+                None if stats.last_zxid == 0 => "null",
+                None => text::LAST_OP_NONE,
+            },
             established_ms: client.since_ms,
             timeout_ms: conn.timeout_ms(),
             last_cxid: i64::from(stats.last_xid),

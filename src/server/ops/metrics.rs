@@ -22,7 +22,7 @@ use zk_ops::config::MetricsProvider;
 use zk_ops::four_letter::ServerMode;
 use zk_ops::metrics::{GaugeValues, Gauges, Metrics, PROMETHEUS_CONTENT_TYPE};
 
-use super::four_letter::znode_count;
+use super::four_letter::{data_size, znode_count};
 use crate::gate::Shared;
 use crate::serving::Serving;
 use crate::version;
@@ -59,7 +59,7 @@ fn gauges(shared: &Shared) -> GaugeValues {
     let tree = shared.tree.read();
     values.znode_count = znode_count(&tree);
     values.ephemerals_count = tree.ephemeral_count() as u64;
-    values.approximate_data_size = tree.data_size();
+    values.approximate_data_size = data_size(&tree);
     values.global_sessions = tree.session_count() as u64;
     quotas(&tree, &mut values);
     values
