@@ -171,9 +171,10 @@ pub async fn run(serving: Arc<Serving>, listener: TcpListener) {
 async fn one(serving: Arc<Serving>, stream: TcpStream, peer: SocketAddr, _place: Place) {
     let shared = match serving.shared() {
         Some(shared) => shared,
-        None => tokio::select! {
-            shared = serving.when_open() => shared,
-            () = early_word(&serving, &stream) => return,
+        // Boxed: it is over when the connection's long life begins.
+        None => match Box::pin(early(&serving, &stream)).await {
+            Some(shared) => shared,
+            None => return,
         },
     };
     let client = shared
@@ -185,6 +186,14 @@ async fn one(serving: Arc<Serving>, stream: TcpStream, peer: SocketAddr, _place:
     };
     socket::serve(&shared, &serving, &client, stream).await;
     drop(entered);
+}
+
+/// A connection's time before the data is loaded; `None` where it ends before.
+async fn early(serving: &Serving, stream: &TcpStream) -> Option<Arc<Shared>> {
+    tokio::select! {
+        shared = serving.when_open() => Some(shared),
+        () = early_word(serving, stream) => None,
+    }
 }
 
 /// Answers a four-letter word while nothing is served; ends when the connection is to end.

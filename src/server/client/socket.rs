@@ -105,7 +105,6 @@ pub async fn serve(
     // A connection without a session, or one that ends but does not take what is left, has until
     // here. Only the handshake counts: bytes that trickle in win no time (docs/differences.md).
     let mut deadline = Some(task.deadline());
-    let stall = Duration::from_millis(shared.throttles.request.stall_time_ms.max(1) as u64);
     loop {
         if !std::mem::take(&mut state.driven) {
             task.drive(&mut state, &[]);
@@ -133,13 +132,13 @@ pub async fn serve(
         } else if deadline.is_some() && !client.line.lock().conn.is_new() {
             deadline = None;
         }
-        let until = if state.held.is_some() {
-            let metrics = &shared.stats.metrics;
-            metrics.request_throttle_wait_count.increment();
-            Some(Instant::now() + stall)
-        } else {
-            deadline
-        };
+        if state.held.is_some() {
+            // Boxed, like every state that an idle connection is never in.
+            if !Box::pin(task.stall(&stream, &mut state)).await {
+                return;
+            }
+            continue;
+        }
         let reading = state.takes && !state.closing;
         let interest = match (reading, sending) {
             (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
@@ -150,12 +149,6 @@ pub async fn serve(
         let ready = async {
             match interest {
                 Some(interest) => stream.ready(interest).await,
-                None => std::future::pending().await,
-            }
-        };
-        let released = async {
-            match state.held {
-                Some(_) => shared.throttles.released.notified().await,
                 None => std::future::pending().await,
             }
         };
@@ -171,11 +164,7 @@ pub async fn serve(
                 Err(_) => return,
             },
             () = client.wake.notified() => state.loading = false,
-            () = released => {}
-            () = async { match until {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
-            } } => if state.held.is_none() {
+            () = at(deadline) => {
                 if !state.closing {
                     let metrics = &shared.stats.metrics;
                     metrics.sessionless_connections_expired.increment();
@@ -183,9 +172,14 @@ pub async fn serve(
                 return;
             },
         }
-        if state.held.is_some() {
-            state.hung_up = hung_up(&stream).await;
-        }
+    }
+}
+
+/// Waits for a moment; without one for ever, and then without a timer's room.
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => Box::pin(sleep_until(at)).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -229,6 +223,32 @@ fn send(stream: &TcpStream, state: &mut State) -> bool {
 }
 
 impl Task<'_> {
+    /// One wait in the throttle of requests. Returns false where the connection has failed.
+    async fn stall(&self, stream: &TcpStream, state: &mut State) -> bool {
+        let throttles = &self.shared.throttles;
+        let metrics = &self.shared.stats.metrics;
+        metrics.request_throttle_wait_count.increment();
+        let stall = Duration::from_millis(throttles.request.stall_time_ms.max(1) as u64);
+        let writable = async {
+            if state.unsent() > 0 {
+                stream.ready(Interest::WRITABLE).await.is_ok()
+            } else {
+                std::future::pending().await
+            }
+        };
+        let went_well = tokio::select! {
+            went_well = writable => went_well,
+            () = throttles.released.notified() => true,
+            () = self.client.wake.notified() => {
+                state.loading = false;
+                true
+            }
+            () = tokio::time::sleep(stall) => true,
+        };
+        state.hung_up = hung_up(stream).await;
+        went_well
+    }
+
     /// The first point of the grid after the life of a connection without a session, as in Java:
     /// the grid's width is that life.
     fn deadline(&self) -> Instant {
