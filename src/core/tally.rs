@@ -85,8 +85,18 @@ impl ByNamespace {
 
     /// Hands over bytes and how often, in the order of the samples, and forgets them. What belongs
     /// to a namespace is looked up before.
-    pub fn drain<T>(&mut self, find: impl Fn(&str) -> T, mut take: impl FnMut(&T, usize, u64)) {
-        if self.runs.is_empty() {
+    pub fn drain<T>(
+        &mut self,
+        mut find: impl FnMut(&str) -> T,
+        mut take: impl FnMut(&T, usize, u64),
+    ) {
+        if let [name] = &self.names[..] {
+            // Mostly there is one, and it needs no list.
+            let found = find(name);
+            self.names.clear();
+            for run in self.runs.drain(..) {
+                take(&found, run.value, run.times);
+            }
             return;
         }
         let found: Vec<T> = self.names.drain(..).map(|name| find(&name)).collect();

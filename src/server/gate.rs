@@ -46,6 +46,9 @@ pub struct Client {
     pub peer: SocketAddr,
     /// The connection without its socket.
     pub line: Mutex<Line>,
+    /// Its session, also when that is closed or has moved since; 0 before the handshake is
+    /// answered.
+    session: AtomicI64,
     /// Wakes the socket's task: something is to be sent, or may be run now.
     pub wake: Notify,
     /// When the client was last heard of, monotonic milliseconds.
@@ -72,6 +75,7 @@ impl Registry {
             id,
             peer,
             line: Mutex::new(Line::new(Conn::new(id, address))),
+            session: AtomicI64::new(0),
             wake: Notify::new(),
             heard_ms: AtomicI64::new(clock.mono_ms()),
             touched: AtomicBool::new(false),
@@ -82,14 +86,21 @@ impl Registry {
     }
 
     /// Forgets a connection.
-    pub fn remove(&self, client: &Client) {
+    fn remove(&self, client: &Client) {
         self.clients.write().remove(&client.id);
-        let session = client.line.lock().conn.session();
-        if let Some(session) = session {
-            let mut sessions = self.sessions.lock();
-            if sessions.get(&session) == Some(&client.id) {
-                sessions.remove(&session);
-            }
+        let session = SessionId(client.session.load(Ordering::Acquire));
+        let mut sessions = self.sessions.lock();
+        if sessions.get(&session) == Some(&client.id) {
+            sessions.remove(&session);
+        }
+    }
+
+    /// Notes the connection of a session, if it is still there.
+    fn attach(&self, session: SessionId, conn: ConnId) {
+        // Who forgets a connection takes it out of here first.
+        let clients = self.clients.read();
+        if clients.contains_key(&conn) {
+            self.sessions.lock().insert(session, conn);
         }
     }
 
@@ -146,19 +157,33 @@ impl Shared {
     /// Says to the core which clients were heard of since the last time.
     pub fn collect_touches(&self, inputs: &mut Vec<ToCore>) {
         for client in self.registry.clients.read().values() {
-            if !client.touched.swap(false, Ordering::AcqRel) {
-                continue;
-            }
-            let line = client.line.lock();
-            if let Some(session) = line.conn.session() {
-                inputs.push(ToCore::Input(Input::Touched {
-                    session,
-                    at_ms: client.heard_ms.load(Ordering::Acquire),
-                    timeout_ms: line.conn.timeout_ms(),
-                }));
-            }
+            inputs.extend(touch(client));
         }
     }
+
+    /// Forgets a connection, once the core has been told when its client was last heard of: a
+    /// session lives on for its timeout from then, with or without a connection.
+    pub fn remove(&self, client: &Client) {
+        if let Some(touch) = touch(client) {
+            self.core.push(touch);
+        }
+        self.registry.remove(client);
+    }
+}
+
+/// What the core is to be told of a client that was heard of.
+fn touch(client: &Client) -> Option<ToCore> {
+    if !client.touched.swap(false, Ordering::AcqRel) {
+        return None;
+    }
+    let session = SessionId(client.session.load(Ordering::Acquire));
+    (session.0 != 0).then(|| {
+        ToCore::Input(Input::Touched {
+            session,
+            at_ms: client.heard_ms.load(Ordering::Acquire),
+            timeout_ms: client.line.lock().conn.timeout_ms(),
+        })
+    })
 }
 
 /// Where apply's replies and events go: into the buffers of the connections. The connections that
@@ -322,11 +347,8 @@ impl Post for Poster<'_> {
             return;
         };
         if let Some(grant) = grant {
-            self.shared
-                .registry
-                .sessions
-                .lock()
-                .insert(grant.session, conn);
+            client.session.store(grant.session.0, Ordering::Release);
+            self.shared.registry.attach(grant.session, conn);
         }
         let line = &mut *client.line.lock();
         let (now_ms, large) = (self.now.mono_ms, &self.shared.throttles.large);

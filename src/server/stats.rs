@@ -3,9 +3,10 @@
 //! The hot paths count into plain local values ([`Runs`], `zk_core::tally`) and hand them over once
 //! a wake-up or once a hold of the tree. It does not know when something happens.
 
-use std::sync::atomic::AtomicI64;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use zk_core::tally::{ByNamespace, Tally};
 use zk_ops::config::MetricsProvider;
 use zk_ops::four_letter;
@@ -74,9 +75,14 @@ impl Latency {
 /// Characters of a four-letter word's answer that Java counts as one packet.
 const WORD_PACKET: usize = 8_192;
 
+/// Before any packet.
+const NO_SIZE: i64 = -1;
+
 /// Counters of the server.
 #[derive(Debug)]
 pub struct Stats {
+    /// Tells servers of one process apart.
+    id: u64,
     /// The metrics.
     pub metrics: Metrics,
     /// Whether `srst` resets the metrics: with the default provider only, as in Java.
@@ -84,22 +90,39 @@ pub struct Stats {
     /// Frames and four-letter words received.
     pub received: Counter,
     sent: Counter,
+    /// Of all requests, where the metrics are not reset together with it.
     latency: Summary,
-    sizes: Mutex<ResponseSizes>,
+    /// The last packet's size, the least and the largest.
+    sizes: [AtomicI64; 3],
     /// When the server began to serve, monotonic milliseconds.
     pub started_ms: AtomicI64,
+}
+
+/// What a thread counted into last.
+#[derive(Debug)]
+struct Last {
+    stats: u64,
+    namespace: Box<str>,
+    summary: Arc<Summary>,
+}
+
+thread_local! {
+    /// Of reads and of writes.
+    static LAST: [RefCell<Option<Last>>; 2] = const { [RefCell::new(None), RefCell::new(None)] };
 }
 
 impl Stats {
     /// All zero.
     pub fn new(provider: &MetricsProvider) -> Stats {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Stats {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             metrics: Metrics::new(matches!(provider, MetricsProvider::Prometheus { .. })),
             resettable: matches!(provider, MetricsProvider::Default),
             received: Counter::default(),
             sent: Counter::default(),
             latency: Summary::basic(),
-            sizes: Mutex::default(),
+            sizes: [NO_SIZE, NO_SIZE, NO_SIZE].map(AtomicI64::new),
             started_ms: AtomicI64::new(0),
         }
     }
@@ -109,7 +132,9 @@ impl Stats {
         self.received.reset();
         self.sent.reset();
         self.latency.reset();
-        *self.sizes.lock() = ResponseSizes::default();
+        for size in &self.sizes {
+            size.store(NO_SIZE, Ordering::Relaxed);
+        }
         if self.resettable {
             self.metrics.reset();
         }
@@ -127,18 +152,37 @@ impl Stats {
 
     /// Latencies since the start or `srst`.
     pub fn latency(&self) -> four_letter::Latency {
-        let values = self.latency.values();
-        four_letter::Latency {
-            min: values.min,
-            max: values.max,
-            total: values.sum,
-            count: values.count as i64,
-        }
+        let metrics = &self.metrics;
+        let parts = if self.resettable {
+            vec![&metrics.readlatency, &metrics.updatelatency]
+        } else {
+            vec![&self.latency]
+        };
+        let parts = parts.into_iter().map(Summary::values);
+        parts
+            .filter(|part| part.count > 0)
+            .map(|part| four_letter::Latency {
+                min: part.min,
+                max: part.max,
+                total: part.sum,
+                count: part.count as i64,
+            })
+            .reduce(|a, b| four_letter::Latency {
+                min: a.min.min(b.min),
+                max: a.max.max(b.max),
+                total: a.total + b.total,
+                count: a.count + b.count,
+            })
+            .unwrap_or_default()
     }
 
     /// Sizes of packets since the start or `srst`.
     pub fn response_sizes(&self) -> ResponseSizes {
-        *self.sizes.lock()
+        let [last, min, max] = self
+            .sizes
+            .each_ref()
+            .map(|size| size.load(Ordering::Relaxed));
+        ResponseSizes { last, min, max }
     }
 
     /// Takes in, and empties, what connections did.
@@ -147,15 +191,15 @@ impl Stats {
         let sent = std::mem::take(&mut tally.sent);
         if sent.count > 0 {
             self.sent.add(sent.count);
-            let mut sizes = self.sizes.lock();
-            let (min, max) = (sent.min as i64, sent.max as i64);
-            sizes.last = sent.last as i64;
-            sizes.max = sizes.max.max(max);
-            sizes.min = if sizes.min < 0 {
-                min
-            } else {
-                sizes.min.min(min)
-            };
+            let [last, min, max] = &self.sizes;
+            last.store(sent.last as i64, Ordering::Relaxed);
+            if sent.max as i64 > max.load(Ordering::Relaxed) {
+                max.fetch_max(sent.max as i64, Ordering::Relaxed);
+            }
+            // -1, which no size is, is above all of them as an unsigned number.
+            if (sent.min as u64) < min.load(Ordering::Relaxed) as u64 {
+                min.store(sent.min as i64, Ordering::Relaxed);
+            }
         }
         for (count, counter) in [
             (&mut tally.reply_bytes, &metrics.response_bytes),
@@ -169,34 +213,56 @@ impl Stats {
             }
         }
         tally.answered = 0;
-        self.take_namespaces(&mut tally.reads, &metrics.read_per_namespace);
+        self.take_namespaces(&mut tally.reads, &metrics.read_per_namespace, 0);
     }
 
     /// Takes in, and empties, bytes written.
     pub fn take_writes(&self, writes: &mut ByNamespace) {
-        self.take_namespaces(writes, &self.metrics.write_per_namespace);
+        self.take_namespaces(writes, &self.metrics.write_per_namespace, 1);
     }
 
-    fn take_namespaces(&self, by: &mut ByNamespace, set: &SummarySet) {
-        by.drain(
-            |name| set.summary(name),
-            |summary, bytes, times| summary.record_many(bytes as i64, times),
-        );
+    fn take_namespaces(&self, by: &mut ByNamespace, set: &SummarySet, last: usize) {
+        if by.is_empty() {
+            return;
+        }
+        LAST.with(|all| {
+            let last = &mut *all[last].borrow_mut();
+            by.drain(
+                |name| match last {
+                    Some(last) if last.stats == self.id && *last.namespace == *name => {
+                        last.summary.clone()
+                    }
+                    _ => {
+                        let summary = set.summary(name);
+                        *last = Some(Last {
+                            stats: self.id,
+                            namespace: name.into(),
+                            summary: summary.clone(),
+                        });
+                        summary
+                    }
+                },
+                |summary, bytes, times| summary.record_many(bytes as i64, times),
+            );
+        });
     }
 
     /// Takes in, and empties, latencies of requests without a transaction.
     pub fn take_reads(&self, runs: &mut Runs) {
-        for (ms, times) in runs.drain() {
-            self.latency.record_many(ms, times);
-            self.metrics.readlatency.record_many(ms, times);
-        }
+        self.take_latencies(runs, &self.metrics.readlatency);
     }
 
     /// Takes in, and empties, latencies of writes.
     pub fn take_updates(&self, runs: &mut Runs) {
+        self.take_latencies(runs, &self.metrics.updatelatency);
+    }
+
+    fn take_latencies(&self, runs: &mut Runs, summary: &Summary) {
         for (ms, times) in runs.drain() {
-            self.latency.record_many(ms, times);
-            self.metrics.updatelatency.record_many(ms, times);
+            summary.record_many(ms, times);
+            if !self.resettable {
+                self.latency.record_many(ms, times);
+            }
         }
     }
 }

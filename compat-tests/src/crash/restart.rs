@@ -31,6 +31,8 @@ pub fn cases() -> Vec<Case> {
 pub const CLIENTS: usize = 8;
 /// Children of each node of the upper level.
 const LOWER: u32 = 200;
+/// Levels of the deepest node: more than a server looks up at once.
+const DEPTH: usize = 100;
 /// Random requests of each client and round.
 const REQUESTS: u64 = 2_500;
 /// Timeout of their sessions, milliseconds.
@@ -145,6 +147,17 @@ impl Restart {
         let mut script = vec![plain(&wide, None)];
         script.extend((0..upper * LOWER).map(|n| plain(&format!("{wide}/w{n}"), Some(b"w"))));
         writer.run_after(&mut conn, &mix(512, 4), script, 0, &AtomicU64::new(0))?;
+        // And one that is very deep.
+        let writer = &mut self.writers[5];
+        let mut conn = writer.connect(addr, KEPT_MS)?;
+        let script = (1..=DEPTH).map(|depth| plain(&deep(depth), Some(b"d")));
+        writer.run_after(
+            &mut conn,
+            &mix(512, 4),
+            script.collect(),
+            0,
+            &AtomicU64::new(0),
+        )?;
         self.tally.nodes = self.writers.iter().map(|w| w.acked.nodes.len()).sum();
         self.holders.make(addr, &mut self.rng)?;
         self.tally.fill = begun.elapsed();
@@ -381,16 +394,24 @@ impl Restart {
                 })
                 .collect(),
             // Nothing there, at any depth.
-            5 => (0..20)
-                .flat_map(|n| {
-                    [
-                        Op::Exists(format!("/t5/none/{n}/x/y")),
-                        Op::Get(format!("{}/none", leaf(rng))),
-                        Op::Children(format!("/t5/p{n}x"), true),
-                        Op::Sync(format!("/t5/p{n}x")),
-                    ]
-                })
-                .collect(),
+            5 => [
+                set(deep(DEPTH)),
+                Op::Get(deep(DEPTH)),
+                Op::Exists(deep(2 * DEPTH)),
+                plain(&deep(2 * DEPTH), None),
+                Op::Count(deep(3 * DEPTH / 4)),
+            ]
+            .into_iter()
+            .take(if count { 5 } else { 4 })
+            .chain((0..20).flat_map(|n| {
+                [
+                    Op::Exists(format!("/t5/none/{n}/x/y")),
+                    Op::Get(format!("{}/none", leaf(rng))),
+                    Op::Children(format!("/t5/p{n}x"), true),
+                    Op::Sync(format!("/t5/p{n}x")),
+                ]
+            }))
+            .collect(),
             // Numbers and owners.
             6 => (0..20)
                 .flat_map(|n| {
@@ -480,6 +501,11 @@ fn client(
         Ended::Done => Ok(()),
         Ended::Closed => gone("the connection was closed, the server lives".into()),
     }
+}
+
+/// A path of so many levels.
+fn deep(levels: usize) -> String {
+    format!("/t5{}", "/d".repeat(levels))
 }
 
 fn mix(window: usize, upper: u32) -> Mix {

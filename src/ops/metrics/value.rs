@@ -202,9 +202,11 @@ impl Summary {
         let shard = self.shards[shard() % self.used_shards]
             .get_or_init(|| Box::new(SummaryShard::new(self.with_buckets)));
         shard.count.fetch_add(times, Relaxed);
-        shard
-            .sum
-            .fetch_add(value.wrapping_mul(times as i64), Relaxed);
+        // Most latencies are 0, and an addition to shared memory is what a sample costs.
+        let sum = value.wrapping_mul(times as i64);
+        if sum != 0 {
+            shard.sum.fetch_add(sum, Relaxed);
+        }
         if value < shard.min.load(Relaxed) {
             shard.min.fetch_min(value, Relaxed);
         }

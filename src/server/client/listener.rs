@@ -84,7 +84,7 @@ struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.shared.registry.remove(&self.client);
+        self.shared.remove(&self.client);
         self.shared.watches.lock().unregister(self.client.id);
         let large = &self.shared.throttles.large;
         self.client.line.lock().forget(large);
@@ -244,6 +244,20 @@ fn set_up(stream: &TcpStream, keep_alive: bool) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn keepalive_is_set_on_sockets_of_clients() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        for keep_alive in [true, false] {
+            let _client = std::net::TcpStream::connect(address).expect("a connection");
+            let (stream, _) = listener.accept().await.expect("a connection");
+            set_up(&stream, keep_alive).expect("a socket");
+            let set = socket2::SockRef::from(&stream).keepalive();
+            assert_eq!(set.expect("an option"), keep_alive);
+            assert!(stream.nodelay().expect("an option"));
+        }
+    }
 
     #[test]
     fn places_are_given_back() {

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use jute::Encode;
+use zabkeeper::gate::ToCore;
 use zk_wire::client::AuthPacket;
 use zk_wire::{Code, OpCode};
 
-use crate::harness::{Client, Nothing, TestServer, await_that, create, set, start, watch};
+use crate::harness::{BOUND, Client, Nothing, TestServer, await_that, create, set, start, watch};
 
 /// A ping in a frame of exactly this length: what follows a body is not looked at.
 fn padded_ping(client: &mut Client, len: usize) {
@@ -217,30 +218,41 @@ fn authentication_is_enforced() {
     assert_eq!(answer.header.err, 0);
 }
 
-/// The timer of the server's side of a connection, as the system lists it: 2 is keepalive.
-#[cfg(target_os = "linux")]
-fn timer_of(client: &Client) -> Option<u8> {
-    let port = |address: std::net::SocketAddr| format!(":{:04X}", address.port());
-    let server = port(client.stream.peer_addr().expect("a peer"));
-    let peer = port(client.stream.local_addr().expect("an address"));
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table");
-    table.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let is_it = fields.get(1)?.ends_with(&server) && fields.get(2)?.ends_with(&peer);
-        is_it.then(|| fields.get(5)?.split(':').next()?.parse().ok())?
-    })
+/// When the session of the only client expires, monotonic milliseconds.
+fn expiry(server: &TestServer) -> i64 {
+    let (send, receive) = std::sync::mpsc::channel();
+    server
+        .shared()
+        .core
+        .push(ToCore::Look(Box::new(move |node| {
+            let _ = send.send(node.tracker().buckets().map(|(at_ms, _)| at_ms).next());
+        })));
+    let expiry = receive.recv_timeout(BOUND).expect("the core looks");
+    expiry.expect("a session")
 }
 
 #[test]
-#[cfg(target_os = "linux")]
-fn keepalive_is_set_on_client_sockets() {
-    for (setting, timer) in [("true", 2), ("false", 0)] {
-        let server = start(&[&format!("-Dzookeeper.clientTcpKeepAlive={setting}")]);
-        let mut client = server.session();
-        // Until the reply is acknowledged, another timer runs.
-        await_that("the timer is as expected", || {
-            client.ping();
-            timer_of(&client) == Some(timer)
-        });
-    }
+fn a_session_lives_on_from_the_last_frame_of_its_connection() {
+    let timeout_ms = 40_000;
+    let server = start(&["tickTime=50", "maxSessionTimeout=60000"]);
+    let mut client = server.connect().opened(timeout_ms);
+    let before = expiry(&server);
+    let core = server.hold_core();
+    // The grid of expiry has moved on, and nobody has told the core.
+    let mut heard_ms = 0;
+    await_that("time passes", || {
+        heard_ms = server.shared().clock.mono_ms();
+        client.ping();
+        heard_ms + i64::from(timeout_ms) > before + 100
+    });
+    drop(client);
+    await_that("the connection is gone", || {
+        server.shared().registry.is_empty()
+    });
+    drop(core);
+    let after = expiry(&server);
+    assert!(
+        after > heard_ms + i64::from(timeout_ms),
+        "heard of at {heard_ms}, expires at {after}"
+    );
 }
