@@ -76,9 +76,7 @@ stage 'differential: our logs, read by Java' "$scripts/java-reads-our-log.sh" "$
     "$work"/kept/[1-4]-left-zabkeeper
 stage 'free interleaving' "$tools/differential" --scripts "$work" --mode free --start-zabkeeper "$binary" \
     --seed 1 --rounds "$free_rounds" --ops 50000
-# The directory cases of the same program (store-damaged, log-gone, restart-big-tree) do not all pass
-# yet: `crash --zabkeeper FILE` runs them.
-stage 'kill -9' "$tools/crash" --zabkeeper "$binary" --rounds "$crash_rounds" --only kill-9
+stage 'kill -9, faults and damage' "$tools/crash" --zabkeeper "$binary" --rounds "$crash_rounds"
 stage 'foreign clients' "$scripts/clients.sh" "$binary"
 stage 'load generator' "$root/benches/compare" --quick --only get,create,tree --zabkeeper "$binary"
 finish

@@ -64,7 +64,11 @@ impl Refusal {
 
 impl From<zk_disk::Error> for Refusal {
     fn from(error: zk_disk::Error) -> Refusal {
-        Refusal::new(error.to_string())
+        let advice = match error {
+            zk_disk::Error::StoreCorrupt { .. } => loads::ADVICE,
+            _ => "",
+        };
+        Refusal::new(format!("{error}{advice}"))
     }
 }
 

@@ -269,11 +269,11 @@ fn batch(store: &dyn Store, from: Option<&str>) -> zk_disk::Result<Batch> {
     }
 }
 
+/// What to do about a store that was opened and cannot be read.
+pub const ADVICE: &str = "; the log is intact and nothing acknowledged is lost. If this is said at the next start too, move the folder zabkeeper-store aside: a log that begins with the first transaction rebuilds it, else restore dataDir and dataLogDir together from a backup";
+
 fn fatal(error: &zk_disk::Error) -> ! {
     tracing::error!("the store cannot be read, the log is intact: {error}");
-    eprintln!(
-        "zabkeeper: the store cannot be read: {error}; nothing acknowledged is lost. If the next start says so again, move its folder {} aside: a log that begins with the first transaction rebuilds it, else restore dataDir and dataLogDir together from a backup",
-        zk_disk::directory::STORE
-    );
+    eprintln!("zabkeeper: the store cannot be read: {error}{ADVICE}");
     std::process::exit(1);
 }

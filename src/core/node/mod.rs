@@ -17,26 +17,29 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use jute::{Decode, Encode, Reader};
-use zk_wire::client::{
-    Create2Response, MultiResult, PathResponse, StatResponse, encode_multi_results,
-};
 use zk_wire::stat::StatPersisted;
-use zk_wire::txn::{SubTxn, Txn, TxnBody, TxnDigest, TxnHeader};
+use zk_wire::txn::{Txn, TxnBody, TxnDigest, TxnHeader};
 use zk_wire::{Code, OpCode, digest};
 
 use crate::config::Config;
 use crate::ids::{self, ConnId, Marks, Now, SessionId, Zxid};
 use crate::io::{Applied, Effect, Grant, Input, Origin, Post, Reply, Submit};
 use crate::limits::MISSING_AT_ONCE;
-use crate::op::create::Request;
-use crate::op::multi::Malformed;
-use crate::op::{self, Answer, Apply, Prep, Stop};
+use crate::op::{self, Apply, Stop};
 use crate::owner::Owner;
 use crate::pending::Pending;
 use crate::session::Tracker;
 use crate::tally::{Counts, namespace};
 use crate::tree::{Need, Tree};
 use crate::watch::Watches;
+
+mod prepare;
+mod replay;
+mod reply;
+
+use prepare::{Refusal, prep, prepare};
+pub use replay::{ReplayError, Replayed, needs, replay};
+use reply::{Raw, respond};
 
 /// Work that step has taken up, from whatever side.
 #[derive(Debug)]
@@ -656,96 +659,6 @@ impl Node {
     }
 }
 
-enum Refusal {
-    Stop(Stop),
-    Undecodable,
-}
-
-impl From<Stop> for Refusal {
-    fn from(stop: Stop) -> Refusal {
-        Refusal::Stop(stop)
-    }
-}
-
-fn prep<'a>(
-    config: &'a Config,
-    pending: &'a mut Pending,
-    tree: &'a Tree,
-    zxid: Zxid,
-    now: Now,
-) -> Prep<'a> {
-    Prep {
-        tree,
-        pending,
-        config,
-        zxid,
-        time_ms: now.wall_ms,
-        session: SessionId(0),
-        session_live: true,
-        ids: &[],
-        exceeded: None,
-    }
-}
-
-fn parse<'a, T: Decode<'a>>(body: &'a [u8], max_field: usize) -> Result<T, Refusal> {
-    op::decode(body, max_field).map_err(|_| Refusal::Undecodable)
-}
-
-fn prepare<'a>(
-    p: &mut Prep<'_>,
-    op: OpCode,
-    body: &'a [u8],
-    max_field: usize,
-) -> Result<TxnBody<'a>, Refusal> {
-    Ok(match op {
-        OpCode::Create | OpCode::Create2 | OpCode::CreateContainer => {
-            op::create::prepare(p, &Request::plain(op, parse(body, max_field)?))?
-        }
-        OpCode::CreateTtl => op::create::prepare(p, &Request::ttl(parse(body, max_field)?))?,
-        OpCode::Delete => op::delete::prepare(p, &parse(body, max_field)?)?,
-        OpCode::SetData => op::set_data::prepare(p, &parse(body, max_field)?)?,
-        OpCode::SetAcl => op::set_acl::prepare(p, &parse(body, max_field)?)?,
-        OpCode::Multi => {
-            // Unlike any other body, most bad ones here cost a zxid in Java.
-            let ops = op::multi::decode(body, max_field).map_err(|error| match error {
-                Malformed::Undecodable => Refusal::Undecodable,
-                Malformed::Refused => Refusal::Stop(Stop::Code(Code::MarshallingError)),
-            })?;
-            op::multi::prepare(p, ops)?
-        }
-        OpCode::Reconfig => {
-            let _: zk_wire::client::ReconfigRequest<'_> = parse(body, max_field)?;
-            match op::reconfig::prepare(p.config.reconfig_enabled) {
-                Ok(never) => match never {},
-                Err(stop) => return Err(stop.into()),
-            }
-        }
-        OpCode::Exists
-        | OpCode::GetData
-        | OpCode::GetAcl
-        | OpCode::GetChildren
-        | OpCode::GetChildren2
-        | OpCode::Sync
-        | OpCode::Ping
-        | OpCode::Check
-        | OpCode::CheckWatches
-        | OpCode::RemoveWatches
-        | OpCode::DeleteContainer
-        | OpCode::MultiRead
-        | OpCode::Auth
-        | OpCode::SetWatches
-        | OpCode::SetWatches2
-        | OpCode::Sasl
-        | OpCode::GetEphemerals
-        | OpCode::GetAllChildrenNumber
-        | OpCode::AddWatch
-        | OpCode::WhoAmI
-        | OpCode::CreateSession
-        | OpCode::CloseSession
-        | OpCode::Error => panic!("{op:?} is not prepared here"),
-    })
-}
-
 fn decode_header(payload: &[u8]) -> TxnHeader {
     match TxnHeader::decode(&mut Reader::new(payload)) {
         Ok(header) => header,
@@ -792,200 +705,4 @@ fn mismatch(tree: &Tree, txn: &Txn<'_>) -> Option<Box<str>> {
         )
         .into_boxed_str()
     })
-}
-
-/// Bytes that are encoded already.
-struct Raw<'a>(&'a [u8]);
-
-impl Encode for Raw<'_> {
-    fn size(&self) -> usize {
-        self.0.len()
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.0);
-    }
-}
-
-fn respond(
-    answer: &Answer<'_>,
-    body: &TxnBody<'_>,
-    op: OpCode,
-    zxid: Zxid,
-    send: &mut dyn FnMut(&Reply<'_>),
-) {
-    let close = op == OpCode::CloseSession;
-    let mut reply = |err: i32, body: Option<&dyn Encode>| {
-        send(&Reply {
-            zxid,
-            err,
-            body,
-            close,
-        })
-    };
-    match answer {
-        Answer::Nothing => reply(0, None),
-        Answer::Error(err) => reply(*err, None),
-        Answer::Path(path) => reply(
-            0,
-            Some(&PathResponse {
-                path: Some((*path).into()),
-            }),
-        ),
-        Answer::PathStat(path, stat) => {
-            reply(
-                0,
-                Some(&Create2Response {
-                    path: Some((*path).into()),
-                    stat: *stat,
-                }),
-            );
-        }
-        Answer::Stat(stat) => reply(0, Some(&StatResponse { stat: *stat })),
-        Answer::Multi(answers) => {
-            let TxnBody::Multi(subs) = body else {
-                panic!("a multi's answer for {:?}", body.op());
-            };
-            let results: Vec<_> = answers
-                .iter()
-                .zip(subs)
-                .map(|(answer, sub)| multi_result(answer, sub))
-                .collect();
-            let mut encoded = Vec::new();
-            encode_multi_results(&results, &mut encoded);
-            reply(0, Some(&Raw(&encoded)));
-        }
-    }
-}
-
-fn multi_result<'a>(answer: &Answer<'a>, sub: &SubTxn<'_>) -> MultiResult<'a> {
-    match answer {
-        Answer::Nothing if matches!(sub.body, TxnBody::Check { .. }) => MultiResult::Check,
-        Answer::Nothing => MultiResult::Delete,
-        Answer::Error(err) => MultiResult::Error(*err),
-        Answer::Path(path) => MultiResult::Create(PathResponse {
-            path: Some((*path).into()),
-        }),
-        Answer::PathStat(path, stat) => MultiResult::Create2(Create2Response {
-            path: Some((*path).into()),
-            stat: *stat,
-        }),
-        Answer::Stat(stat) => MultiResult::SetData(StatResponse { stat: *stat }),
-        Answer::Multi(_) => panic!("a multi inside a multi"),
-    }
-}
-
-/// What one record of the log did when it was replayed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replayed {
-    /// Its zxid.
-    pub zxid: Zxid,
-    /// How the tree's digest differs from the record's, if it does.
-    pub mismatch: Option<Box<str>>,
-}
-
-/// Replays one record of the log over the tree: no watch fires, nobody is answered.
-///
-/// # Errors
-/// The record cannot be decoded, or a row is missing.
-pub fn replay(tree: &mut Tree, config: &Config, payload: &[u8]) -> Result<Replayed, ReplayError> {
-    let txn = Txn::decode(&mut Reader::new(payload)).map_err(ReplayError::Undecodable)?;
-    let zxid = Zxid(txn.header.zxid);
-    tree.settle_quotas().map_err(ReplayError::Need)?;
-    if let Some(need) = needs(tree, &txn).into_iter().next() {
-        return Err(ReplayError::Need(need));
-    }
-    let mut watches = Watches::default();
-    let mut a = Apply {
-        tree,
-        watches: &mut watches,
-        post: &mut Nobody,
-        config,
-        zxid,
-        time_ms: txn.header.time,
-        session: SessionId(txn.header.client_id),
-        visits: 0,
-    };
-    op::apply(&mut a, &txn.body);
-    tree.set_last_zxid(zxid);
-    Ok(Replayed {
-        zxid,
-        mismatch: mismatch(tree, &txn),
-    })
-}
-
-/// Why a record was not replayed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReplayError {
-    /// Its bytes make no transaction.
-    Undecodable(jute::Error),
-    /// A row must be loaded first; nothing was changed.
-    Need(Need),
-}
-
-/// The rows that a transaction needs and that are not resident.
-pub fn needs(tree: &Tree, txn: &Txn<'_>) -> Vec<Need> {
-    let mut needs = Vec::new();
-    if tree.is_complete() {
-        return needs;
-    }
-    collect_needs(tree, &txn.body, &mut needs);
-    if matches!(txn.body, TxnBody::CloseSession { .. }) {
-        for path in tree.ephemerals_of(SessionId(txn.header.client_id)) {
-            want(tree, path, &mut needs);
-        }
-    }
-    needs
-}
-
-fn want(tree: &Tree, path: &str, needs: &mut Vec<Need>) {
-    if let Err(need) = tree.get(path) {
-        needs.push(need);
-    }
-    if let Some((parent, name)) = crate::path::split(path) {
-        if let Err(need) = tree.get(parent) {
-            needs.push(need);
-        }
-        if name == crate::quota::STATS && parent.starts_with(crate::quota::QUOTA) {
-            needs.push(Need::All);
-        }
-    }
-}
-
-fn collect_needs(tree: &Tree, body: &TxnBody<'_>, needs: &mut Vec<Need>) {
-    match body {
-        TxnBody::CreateSession { .. } | TxnBody::Error { .. } | TxnBody::Check { .. } => {}
-        TxnBody::CloseSession { paths } => {
-            for path in paths.iter().flatten().flatten() {
-                want(tree, path, needs);
-            }
-        }
-        TxnBody::Create { path, .. }
-        | TxnBody::CreateContainer { path, .. }
-        | TxnBody::CreateTtl { path, .. }
-        | TxnBody::Delete { path, .. }
-        | TxnBody::SetData { path, .. }
-        | TxnBody::SetAcl { path, .. } => {
-            if let Some(path) = path.as_deref() {
-                want(tree, path, needs);
-            }
-        }
-        TxnBody::Multi(subs) => {
-            for sub in subs {
-                collect_needs(tree, &sub.body, needs);
-            }
-        }
-    }
-}
-
-struct Nobody;
-
-impl Post for Nobody {
-    fn before_write(&mut self, _: &Tree, _: &mut Watches, _: ConnId) -> Result<(), Need> {
-        Ok(())
-    }
-    fn event(&mut self, _: ConnId, _: Zxid, _: crate::watch::Event, _: &str) {}
-    fn done(&mut self, _: ConnId, _: i32, _: &Reply<'_>) {}
-    fn connected(&mut self, _: ConnId, _: Option<Grant>) {}
-    fn detach(&mut self, _: SessionId, _: Option<ConnId>) {}
 }

@@ -1,0 +1,108 @@
+//! From a request's body to its transaction: the one place that knows which operation prepares what.
+//!
+//! It does not know the queue, and changes only the pending state.
+
+use jute::Decode;
+use zk_wire::txn::TxnBody;
+use zk_wire::{Code, OpCode};
+
+use crate::config::Config;
+use crate::ids::{Now, SessionId, Zxid};
+use crate::op::create::Request;
+use crate::op::multi::Malformed;
+use crate::op::{self, Prep, Stop};
+use crate::pending::Pending;
+use crate::tree::Tree;
+
+/// Why a request becomes no transaction of its own kind.
+pub(super) enum Refusal {
+    Stop(Stop),
+    Undecodable,
+}
+
+impl From<Stop> for Refusal {
+    fn from(stop: Stop) -> Refusal {
+        Refusal::Stop(stop)
+    }
+}
+
+/// The surroundings of one preparation.
+pub(super) fn prep<'a>(
+    config: &'a Config,
+    pending: &'a mut Pending,
+    tree: &'a Tree,
+    zxid: Zxid,
+    now: Now,
+) -> Prep<'a> {
+    Prep {
+        tree,
+        pending,
+        config,
+        zxid,
+        time_ms: now.wall_ms,
+        session: SessionId(0),
+        session_live: true,
+        ids: &[],
+        exceeded: None,
+    }
+}
+
+fn parse<'a, T: Decode<'a>>(body: &'a [u8], max_field: usize) -> Result<T, Refusal> {
+    op::decode(body, max_field).map_err(|_| Refusal::Undecodable)
+}
+
+/// The transaction of a request, noted in the pending state.
+pub(super) fn prepare<'a>(
+    p: &mut Prep<'_>,
+    op: OpCode,
+    body: &'a [u8],
+    max_field: usize,
+) -> Result<TxnBody<'a>, Refusal> {
+    Ok(match op {
+        OpCode::Create | OpCode::Create2 | OpCode::CreateContainer => {
+            op::create::prepare(p, &Request::plain(op, parse(body, max_field)?))?
+        }
+        OpCode::CreateTtl => op::create::prepare(p, &Request::ttl(parse(body, max_field)?))?,
+        OpCode::Delete => op::delete::prepare(p, &parse(body, max_field)?)?,
+        OpCode::SetData => op::set_data::prepare(p, &parse(body, max_field)?)?,
+        OpCode::SetAcl => op::set_acl::prepare(p, &parse(body, max_field)?)?,
+        OpCode::Multi => {
+            // Unlike any other body, most bad ones here cost a zxid in Java.
+            let ops = op::multi::decode(body, max_field).map_err(|error| match error {
+                Malformed::Undecodable => Refusal::Undecodable,
+                Malformed::Refused => Refusal::Stop(Stop::Code(Code::MarshallingError)),
+            })?;
+            op::multi::prepare(p, ops)?
+        }
+        OpCode::Reconfig => {
+            let _: zk_wire::client::ReconfigRequest<'_> = parse(body, max_field)?;
+            match op::reconfig::prepare(p.config.reconfig_enabled) {
+                Ok(never) => match never {},
+                Err(stop) => return Err(stop.into()),
+            }
+        }
+        OpCode::Exists
+        | OpCode::GetData
+        | OpCode::GetAcl
+        | OpCode::GetChildren
+        | OpCode::GetChildren2
+        | OpCode::Sync
+        | OpCode::Ping
+        | OpCode::Check
+        | OpCode::CheckWatches
+        | OpCode::RemoveWatches
+        | OpCode::DeleteContainer
+        | OpCode::MultiRead
+        | OpCode::Auth
+        | OpCode::SetWatches
+        | OpCode::SetWatches2
+        | OpCode::Sasl
+        | OpCode::GetEphemerals
+        | OpCode::GetAllChildrenNumber
+        | OpCode::AddWatch
+        | OpCode::WhoAmI
+        | OpCode::CreateSession
+        | OpCode::CloseSession
+        | OpCode::Error => panic!("{op:?} is not prepared here"),
+    })
+}
