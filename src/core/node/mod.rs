@@ -366,7 +366,7 @@ impl Node {
                 session,
                 timeout_ms,
             }) => {
-                if self.tracker.touch(*session, *timeout_ms, now.mono_ms) {
+                if self.tracker.attach(*session, *timeout_ms, now.mono_ms) {
                     self.tracker.set_owner(*session, self.config.server_id);
                 }
                 self.queue.push_back(Entry::Reattach {

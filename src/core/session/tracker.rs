@@ -97,18 +97,25 @@ impl Tracker {
         }
     }
 
-    /// A client was heard of. Returns whether its session lives. News that is older than what is
-    /// known changes nothing: connections are sampled in no order.
+    /// A client was heard of. Returns whether its session lives. News that is no newer than what is
+    /// known changes nothing: connections are sampled in no order, and the one that a session was
+    /// taken from is told of last, with a timeout that holds no more.
     pub fn touch(&mut self, id: SessionId, timeout_ms: i32, mono_ms: i64) -> bool {
+        match self.sessions.get(&id) {
+            Some(tracked) if !tracked.closing && mono_ms <= tracked.heard_ms => true,
+            _ => self.attach(id, timeout_ms, mono_ms),
+        }
+    }
+
+    /// A session goes on with another connection, and from now on with this timeout. Returns
+    /// whether it lives.
+    pub fn attach(&mut self, id: SessionId, timeout_ms: i32, mono_ms: i64) -> bool {
         let bucket = self.bucket(mono_ms, timeout_ms);
         let Some(tracked) = self.sessions.get_mut(&id) else {
             return false;
         };
         if tracked.closing {
             return false;
-        }
-        if mono_ms < tracked.heard_ms {
-            return true;
         }
         tracked.heard_ms = mono_ms;
         let old = core::mem::replace(&mut tracked.expiry_ms, bucket);
@@ -226,6 +233,17 @@ mod tests {
         assert!(t.touch(id, 4000, 500));
         assert!(t.expire(7999).is_empty());
         assert_eq!(t.expire(8000), [id]);
+    }
+
+    #[test]
+    fn the_timeout_of_the_last_connection_holds() {
+        let mut t = Tracker::new(1, 1000, 5);
+        let id = t.next_id();
+        t.track(id, 30_000, 1, 0);
+        assert!(t.attach(id, 4000, 700));
+        // Of the connection before, heard of in the same millisecond.
+        assert!(t.touch(id, 30_000, 700));
+        assert_eq!(t.next_expiry_ms(), Some(5000));
     }
 
     #[test]

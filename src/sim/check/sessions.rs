@@ -53,12 +53,18 @@ impl Sessions {
         );
     }
 
-    /// Its client was heard of.
+    /// Its client was heard of: only what is newer than all that is known counts.
     pub fn touch(&mut self, session: i64, timeout: i32, at_ms: i64) {
+        if self.all.get(&session).is_some_and(|s| at_ms > s.heard_ms) {
+            self.attach(session, timeout, at_ms);
+        }
+    }
+
+    /// It goes on with another connection.
+    fn attach(&mut self, session: i64, timeout: i32, at_ms: i64) {
         let expiry_ms = self.expiry(at_ms, timeout);
         if let Some(session) = self.all.get_mut(&session)
             && !session.closing
-            && at_ms >= session.heard_ms
         {
             session.heard_ms = at_ms;
             session.expiry_ms = expiry_ms;
@@ -84,7 +90,7 @@ impl Sessions {
     /// The core has come to the oldest re-attachment.
     pub fn reattached(&mut self, now_ms: i64) {
         if let Some((session, timeout)) = self.reattaching.pop_front() {
-            self.touch(session, timeout, now_ms);
+            self.attach(session, timeout, now_ms);
             if let Some(session) = self.all.get_mut(&session) {
                 session.timeout = timeout;
                 session.taken_expiry_ms = i64::MIN;
