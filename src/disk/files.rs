@@ -3,8 +3,8 @@
 //! Owns the few calls that durability rests on, so that the simulator can replace the disk by a
 //! model that forgets. Does not know what the bytes mean.
 //!
-//! Invariants: written bytes are durable only after [`FileHandle::sync_data`] of that handle
-//! returned, a created, renamed or removed name only after [`Files::sync_dir`] of its folder
+//! Invariants: written bytes are durable only after [`FileHandle::sync_data`] of a handle of that
+//! file returned, a created, renamed or removed name only after [`Files::sync_dir`] of its folder
 //! returned. After a failed write or sync nothing may be assumed of the bytes since the last
 //! successful one, and trying the sync again proves nothing.
 
@@ -47,7 +47,8 @@ pub trait FileHandle: Send + fmt::Debug {
     /// What the system says, a full disk among it.
     fn preallocate(&mut self, size: u64) -> io::Result<()>;
 
-    /// Makes everything written through this handle, and the file's size, durable (fdatasync).
+    /// Makes everything written to the file, through this handle or another, and its size durable
+    /// (fdatasync).
     ///
     /// # Errors
     /// What the system says. Then what was written since the last success may be lost whatever

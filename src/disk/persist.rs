@@ -4,11 +4,13 @@
 //! threads, clocks or which store: time is an argument, the persist thread asks and does.
 //!
 //! Invariants: `flushed` <= `written` <= `taken`; batches reach the store in order; what was
-//! taken and not yet written is here. A store that failed is not tried again: what it holds is
+//! taken and not yet written is here; nothing is written to the store, which may flush on its own
+//! at any time, that is not durable in the log. A store that failed is not tried again: what it holds is
 //! unknown, and the log has everything.
 
 use crate::error::Result;
 use crate::limits;
+use crate::log::LateSync;
 use crate::store::{Batch, Merged, Store};
 
 /// When to write and flush; the defaults are those of [`crate::limits`].
@@ -54,6 +56,8 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Persister {
     options: Options,
+    /// How the log is made durable, when it is not so already.
+    log: Option<LateSync>,
     dirty: Merged,
     /// When the oldest dirty row came.
     dirty_since: Option<u64>,
@@ -70,10 +74,12 @@ pub struct Persister {
 }
 
 impl Persister {
-    /// Begins with nothing dirty; `persisted` is the zxid of the store.
-    pub fn new(options: Options, persisted: i64) -> Persister {
+    /// Begins with nothing dirty; `persisted` is the zxid of the store. `log` is what
+    /// [`crate::log::Writer::late_sync`] gives.
+    pub fn new(options: Options, persisted: i64, log: Option<LateSync>) -> Persister {
         Persister {
             options,
+            log,
             dirty: Merged::new(),
             dirty_since: None,
             dirty_log: 0,
@@ -161,13 +167,15 @@ impl Persister {
         }
     }
 
-    /// The dirty rows, to be written on [`Step::Write`].
-    pub fn dirty(&self) -> &Merged {
-        &self.dirty
-    }
-
-    /// The dirty rows have been written.
-    pub fn wrote(&mut self, now_ms: u64) {
+    /// Writes the dirty rows, on [`Step::Write`].
+    ///
+    /// # Errors
+    /// What the store says, or the sync of a log that has none of its own.
+    pub fn write(&mut self, store: &dyn Store, now_ms: u64) -> Result<()> {
+        if let Some(log) = &self.log {
+            log.sync()?;
+        }
+        store.write(&self.dirty)?;
         self.written = self.dirty.meta().tree.zxid.0;
         self.dirty.clear();
         self.dirty_since = None;
@@ -175,13 +183,18 @@ impl Persister {
         self.unflushed_log = self
             .unflushed_log
             .saturating_add(std::mem::take(&mut self.dirty_log));
+        Ok(())
     }
 
-    /// What was written has been flushed, up to this zxid.
+    /// Flushes what was written, on [`Step::Flush`].
+    ///
+    /// # Errors
+    /// What the store says.
     ///
     /// # Panics
-    /// When that is not what was written.
-    pub fn flushed_to(&mut self, zxid: i64) {
+    /// When the store flushed another state than was written.
+    pub fn flush(&mut self, store: &dyn Store) -> Result<()> {
+        let zxid = store.flush()?;
         assert_eq!(
             zxid, self.written,
             "the store flushed another state than was written"
@@ -193,6 +206,7 @@ impl Persister {
         }
         self.unflushed_since = None;
         self.unflushed_log = 0;
+        Ok(())
     }
 
     /// Does what is due, one step after the other, and returns how long there is nothing to do
@@ -204,14 +218,8 @@ impl Persister {
     pub fn run(&mut self, store: &dyn Store, now_ms: u64) -> Result<Option<u64>> {
         loop {
             match self.next(now_ms) {
-                Step::Write => {
-                    store.write(&self.dirty)?;
-                    self.wrote(now_ms);
-                }
-                Step::Flush => {
-                    let zxid = store.flush()?;
-                    self.flushed_to(zxid);
-                }
+                Step::Write => self.write(store, now_ms)?,
+                Step::Flush => self.flush(store)?,
                 Step::Wait(ms) => return Ok(ms),
             }
         }
@@ -255,7 +263,7 @@ mod tests {
     #[test]
     fn writes_after_the_time_and_flushes_after_the_longer_one() {
         let store = ModelStore::new();
-        let mut persister = Persister::new(OPTIONS, 0);
+        let mut persister = Persister::new(OPTIONS, 0, None);
         assert_eq!(persister.run(&store, 0).unwrap(), None);
         persister.take(&batch(1, 10), 100, 1_000);
         assert_eq!(persister.run(&store, 1_000).unwrap(), Some(200));
@@ -275,7 +283,7 @@ mod tests {
     #[test]
     fn writes_and_flushes_by_size() {
         let store = ModelStore::new();
-        let mut persister = Persister::new(OPTIONS, 0);
+        let mut persister = Persister::new(OPTIONS, 0, None);
         persister.take(&batch(1, 9_000), 30_000, 0);
         assert_eq!(persister.next(0), Step::Wait(Some(200)));
         persister.take(&batch(2, 2_000), 5_000, 0);
@@ -290,7 +298,7 @@ mod tests {
     #[test]
     fn stopping_makes_everything_durable_at_once() {
         let store = ModelStore::new();
-        let mut persister = Persister::new(OPTIONS, 0);
+        let mut persister = Persister::new(OPTIONS, 0, None);
         persister.take(&batch(1, 10), 100, 0);
         persister.stop();
         assert_eq!(persister.run(&store, 0).unwrap(), None);
@@ -302,7 +310,7 @@ mod tests {
     #[test]
     fn a_transaction_without_rows_moves_the_zxid() {
         let store = ModelStore::new();
-        let mut persister = Persister::new(OPTIONS, 4);
+        let mut persister = Persister::new(OPTIONS, 4, None);
         let mut empty = Batch::new();
         let tree = tree::Meta {
             zxid: Zxid(5),
@@ -319,7 +327,7 @@ mod tests {
     #[test]
     fn a_flush_keeps_what_came_since_the_write() {
         let store = ModelStore::new();
-        let mut persister = Persister::new(OPTIONS, 0);
+        let mut persister = Persister::new(OPTIONS, 0, None);
         persister.take(&batch(1, 10), 100, 0);
         persister.run(&store, 200).unwrap();
         let mut empty = Batch::new();
@@ -338,7 +346,7 @@ mod tests {
     #[test]
     fn a_store_that_fails_leaves_the_rows_dirty_up_to_the_bound() {
         let store = ModelStore::new();
-        let mut persister = Persister::new(OPTIONS, 0);
+        let mut persister = Persister::new(OPTIONS, 0, None);
         store.fail_writes(true);
         for zxid in 1..=3 {
             persister.take(&batch(zxid, 10_000), 100, 0);

@@ -210,6 +210,7 @@ impl Server {
             &opened.log,
             tree.last_zxid().0,
         )?;
+        let late_sync = writer.late_sync();
         let segments = Arc::new(Mutex::new(opened.log.segments));
         let mut effects = Vec::new();
         let partial = !tree.is_complete();
@@ -259,6 +260,7 @@ impl Server {
                 persisted,
                 files,
                 log_dir: log_dir.clone(),
+                late_sync,
                 segments,
                 window: Window {
                     txns: config.diff_window_txns,

@@ -13,7 +13,7 @@ use zk_core::Zxid;
 use zk_core::io::Input;
 use zk_core::tree::Tree;
 use zk_disk::files::Files;
-use zk_disk::log::Segment;
+use zk_disk::log::{LateSync, Segment};
 use zk_disk::persist::{Options, Persister};
 use zk_disk::purge::{self, Window};
 use zk_disk::store::{Batch, Meta, Store};
@@ -108,6 +108,8 @@ pub struct Persist {
     pub files: Arc<dyn Files>,
     /// Folder of the log.
     pub log_dir: PathBuf,
+    /// How the log is made durable where its thread does not do it.
+    pub late_sync: Option<LateSync>,
     /// Segments of the log that are written to the end.
     pub segments: Arc<Mutex<Vec<Segment>>>,
     /// What stays for learners.
@@ -118,9 +120,10 @@ pub struct Persist {
 
 impl Persist {
     /// Runs until [`PersistQueue::stop`] and everything is durable.
-    pub fn run(self) {
+    pub fn run(mut self) {
         let start = Instant::now();
-        let mut persister = Persister::new(Options::default(), self.persisted);
+        let late_sync = self.late_sync.take();
+        let mut persister = Persister::new(Options::default(), self.persisted, late_sync);
         let mut wait: Option<u64> = None;
         loop {
             let (batches, stop) = {

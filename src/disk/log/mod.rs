@@ -8,10 +8,12 @@
 //! - A zxid is reported durable after the fsync of its bytes and, for a new segment, of its
 //!   folder; never before.
 //! - A write or fsync that failed is never tried again: the writer is closed for good.
-//! - A batch lies in one segment, and a segment is complete on disk before the next exists.
+//! - A batch lies in one segment, and a segment is complete on disk before the next exists, without
+//!   fsync (`forceSync=no`) too.
 //! - Scanning changes nothing; [`repair`] changes only what the scan has judged.
 
 mod frame;
+mod late;
 mod mark;
 mod reader;
 mod recover;
@@ -20,6 +22,7 @@ mod truncate;
 mod writer;
 
 pub use frame::{checksum, follows};
+pub use late::LateSync;
 pub use mark::Mark;
 pub use reader::{Reader, Record};
 pub use recover::{Probe, Recovered, ScanOptions, Torn, repair, scan};

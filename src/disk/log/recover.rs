@@ -469,7 +469,9 @@ pub fn repair(files: &dyn Files, dir: &Path, recovered: &Recovered) -> Result<()
         let unsynced_from = match mark {
             Some(mark) if mark.synced && mark.segment == segment.first => mark.end,
             Some(mark) if mark.synced && mark.segment < segment.first => 0,
-            // Another's log, or one without fsync: what it holds may be much.
+            // One without fsync is synced when the next begins.
+            Some(mark) if !mark.synced && last => 0,
+            // Another's log: what it holds may be much.
             Some(_) | None => segment.end,
         };
         settle(files, segment, last && cut, unsynced_from)?;

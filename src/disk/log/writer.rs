@@ -13,6 +13,7 @@ use std::sync::Arc;
 use zk_wire::file::{name, txn_log};
 
 use super::frame::{self, OVERHEAD};
+use super::late::LateSync;
 use super::mark::{Mark, MarkFile};
 use super::recover::Recovered;
 use super::segment::Segment;
@@ -29,7 +30,8 @@ pub struct Options {
     pub segment_size: u64,
     /// A segment of this many records or more is not written further; 0 for no such bound.
     pub segment_records: u64,
-    /// False for `forceSync=no`: nothing is synced, a power cut may lose what was acknowledged.
+    /// False for `forceSync=no`: only a segment that is full is synced, and what [`LateSync`] is
+    /// asked for; a power cut may lose what was acknowledged.
     pub force_sync: bool,
 }
 
@@ -64,6 +66,8 @@ pub struct Writer {
     /// Finished segments since this writer was opened.
     closed: Vec<Segment>,
     mark: MarkFile,
+    /// Without `force_sync`.
+    late: Option<LateSync>,
     /// Frames not yet written, with room for a file header in front.
     buffer: Vec<u8>,
     pending: u64,
@@ -106,6 +110,7 @@ impl Writer {
             synced: options.force_sync,
         };
         let mark = MarkFile::open(&*files, dir, now)?;
+        let late = (!options.force_sync).then(|| LateSync::new(files.clone(), dir));
         Ok(Writer {
             files,
             dir: dir.to_path_buf(),
@@ -113,6 +118,7 @@ impl Writer {
             open: None,
             closed: Vec::new(),
             mark,
+            late,
             buffer: vec![0; FRONT],
             pending: 0,
             pending_first: 0,
@@ -205,7 +211,7 @@ impl Writer {
             .as_ref()
             .is_some_and(|open| self.roll || due(open))
         {
-            self.finish_segment();
+            self.finish_segment()?;
         }
         self.roll = false;
         let new = self.open.is_none();
@@ -254,6 +260,9 @@ impl Writer {
                     .map_err(|e| Error::io("fsync", &self.dir, e))?;
             }
         }
+        if let Some(late) = &self.late {
+            late.wrote(path);
+        }
         open.segment.end = end;
         open.segment.last = self.appended;
         open.segment.records += self.pending;
@@ -266,13 +275,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Gives the padding back and forgets the segment. What it holds is durable already; a crash
-    /// before the cut is durable leaves padding, which is no harm.
-    fn finish_segment(&mut self) {
+    /// Gives the padding back and forgets the segment. What it holds is durable already, or is
+    /// made so here; a crash before the cut is durable leaves padding, which is no harm.
+    fn finish_segment(&mut self) -> Result<()> {
         if let Some(mut open) = self.open.take() {
             let _ = open.handle.set_size(open.segment.end);
+            if let Some(late) = &self.late {
+                late.sync()?;
+            }
             self.closed.push(open.segment);
         }
+        Ok(())
     }
 
     /// The next batch begins a new segment.
@@ -300,6 +313,12 @@ impl Writer {
         self.open.as_ref().map(|open| &open.segment)
     }
 
+    /// What makes the log durable where the writer does not; `None` with
+    /// [`Options::force_sync`].
+    pub fn late_sync(&self) -> Option<LateSync> {
+        self.late.clone()
+    }
+
     /// Takes the segments that were finished since the last call, for purge.
     pub fn take_finished(&mut self) -> Vec<Segment> {
         std::mem::take(&mut self.closed)
@@ -311,7 +330,15 @@ impl Writer {
     /// As [`Writer::sync`].
     pub fn close(mut self) -> Result<i64> {
         let durable = self.sync()?;
-        self.finish_segment();
+        self.finish_segment()?;
+        if let Some(last) = self.closed.last() {
+            self.mark.note(Mark {
+                segment: last.first,
+                end: last.end,
+                zxid: durable,
+                synced: true,
+            });
+        }
         Ok(durable)
     }
 }

@@ -222,6 +222,7 @@ impl Server {
         } else {
             Loader::all(&store, dice)?
         };
+        let late_sync = writer.late_sync();
         let mut effects = Vec::new();
         let node = Node::recover(config.clone(), &tree, Zxid(persisted), now, &mut effects);
         let mut server = Server {
@@ -241,7 +242,7 @@ impl Server {
             },
             store: StoreThread {
                 store,
-                persister: Persister::new(plan.persist, persisted),
+                persister: Persister::new(plan.persist, persisted, late_sync),
                 flushed: None,
                 stopping: false,
             },

@@ -6,7 +6,7 @@ use zk_core::tree::Tree;
 use zk_disk::Error;
 use zk_disk::log::checksum;
 use zk_disk::persist::{Persister, Step};
-use zk_disk::store::{Batch, Meta, ModelStore, Store};
+use zk_disk::store::{Batch, Meta, ModelStore};
 
 use crate::check::Judge;
 
@@ -60,14 +60,10 @@ impl StoreThread {
     /// The store is done for.
     pub fn work(&mut self, now: Now) -> Result<(), Error> {
         match self.persister.next(now.mono_ms as u64) {
-            Step::Write => {
-                self.store.write(self.persister.dirty())?;
-                self.persister.wrote(now.mono_ms as u64);
-            }
+            Step::Write => self.persister.write(&self.store, now.mono_ms as u64)?,
             Step::Flush => {
-                let zxid = self.store.flush()?;
-                self.persister.flushed_to(zxid);
-                self.flushed = Some(Zxid(zxid));
+                self.persister.flush(&self.store)?;
+                self.flushed = Some(self.persisted());
             }
             Step::Wait(_) => {}
         }
