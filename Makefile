@@ -29,6 +29,7 @@ help:
 	@echo 'make test     everything that CI runs'
 	@echo 'make check    format, lint, unit tests, a thousand differential operations'
 	@echo 'make soak     the same tests for longer'
+	@echo 'make sim      twenty thousand seeds of the simulator'
 	@echo 'make compare  the measured comparison with Apache ZooKeeper'
 	@echo 'make advisories  known vulnerabilities of dependencies (needs the network)'
 
@@ -68,7 +69,9 @@ soak: setup rocksdb
 	@$(SCRIPTS)/test.sh soak
 
 sim:
-	cargo run --release --locked -p zk-sim -- --seeds 0..20000
+	cargo build --release --locked -p zk-sim
+	$(CARGO_TARGET_DIR)/release/sim --seeds 0..20000 --require-coverage --threads 2
+	$(SCRIPTS)/must-fail.sh $(CARGO_TARGET_DIR)/release/sim --seeds 0..20 --no-fsync
 
 compare: setup build
 	benches/compare --zabkeeper $(BINARY)

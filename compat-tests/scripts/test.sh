@@ -67,7 +67,8 @@ soak)
 esac
 
 stage 'fuzz' "$scripts/fuzz.sh" "$fuzz_seconds"
-stage 'simulator' "$tools/sim" --seeds "0..$seeds"
+stage 'simulator' "$tools/sim" --seeds "0..$seeds" --require-coverage --threads 2
+stage 'simulator: a server without fsync' "$scripts/must-fail.sh" "$tools/sim" --seeds 0..20 --no-fsync
 stage 'differential' "$tools/differential" --scripts "$work" --start-zabkeeper "$binary" --start-java \
     --seed 1 --rounds "$differential_rounds" --ops 5000 --minimise-seconds 120 --keep-data "$work/kept"
 # With an odd seed Java may predict a digest wrongly, which its log then shows.

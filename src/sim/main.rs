@@ -1,8 +1,10 @@
 //! Runs the simulator over many seeds: `sim --seeds 0..2000 [--threads 2]`, or one of them with its
 //! whole trace: `SEED=7 sim`, `sim --seed 7`. `--twice` runs each twice and compares the traces,
 //! `--failures N` stops after so many failures, `--require-coverage` fails when something that a
-//! run can meet was met by none, `--no-fsync` runs a server that syncs nothing and passes when it
-//! is caught.
+//! run can meet was met by none, `--no-fsync` runs a server that syncs nothing and must fail.
+//!
+//! With one thread, what goes to the standard output follows from the seeds alone; times go to the
+//! standard error.
 
 use std::ops::Range;
 use std::process::ExitCode;
@@ -168,21 +170,15 @@ fn main() -> ExitCode {
     if !missing.is_empty() {
         println!("never met: {}", missing.join(", "));
     }
-    println!(
-        "{} transactions, {} lines of trace, {seconds:.1} s, {:.0} seeds/s",
-        totals.transactions,
-        totals.lines,
+    eprintln!(
+        "{seconds:.1} s, {:.0} seeds/s",
         (totals.passed + totals.failed) as f64 / seconds
     );
+    println!(
+        "{} transactions, {} lines of trace",
+        totals.transactions, totals.lines
+    );
     println!("{} passed, {} failed", totals.passed, totals.failed);
-    if options.syncs != Syncs::All {
-        // It must be caught, and was.
-        return if totals.failed > 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        };
-    }
     if options.require_coverage && !missing.is_empty() {
         return ExitCode::FAILURE;
     }
