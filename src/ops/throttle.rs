@@ -445,7 +445,6 @@ mod tests {
             drop_stale: true,
             stale_latency_check: true,
             stale_connection_check: true,
-            shutdown_timeout_ms: 0,
         };
         assert!(throttle.is_stale(false, true, 0, 4_000));
         assert!(!throttle.is_stale(true, true, 9_000, 4_000));

@@ -109,6 +109,24 @@ pub fn core_config(config: &ServerConfig) -> Config {
     }
 }
 
+/// How the log is written. Java begins a new file with each of its snapshots, after half to all of
+/// `snapCount` transactions or `snapSizeLimitInKb`, so that the servers of an ensemble do not do
+/// it all at once; where between is drawn once for a run here.
+fn log_options(config: &ServerConfig) -> Options {
+    let upper_half = |all: u64| all / 2 + fastrand::u64(..(all / 2).max(1));
+    let size = config
+        .txn_log_size_limit
+        .unwrap_or(zk_disk::limits::SEGMENT_SIZE);
+    Options {
+        prealloc: config.prealloc_kib.max(0) as u64 * 1024,
+        segment_size: config
+            .snap_size_limit
+            .map_or(size, |limit| size.min(upper_half(limit))),
+        segment_records: upper_half(u64::from(config.snap_count)),
+        force_sync: config.force_sync,
+    }
+}
+
 /// A running server.
 pub struct Server {
     shared: Arc<Shared>,
@@ -189,19 +207,12 @@ impl Server {
             &layout,
             &*store,
             &opened.boot,
-            &config,
+            take_initialize(&*files, &layout)? || config.db_autocreate,
             &stats.metrics,
         )?;
         let took = loading.elapsed().as_millis() as i64;
         stats.metrics.dbinittime.record(took);
-        let options = Options {
-            prealloc: config.prealloc_kib.max(0) as u64 * 1024,
-            segment_size: config
-                .txn_log_size_limit
-                .unwrap_or(zk_disk::limits::SEGMENT_SIZE),
-            force_sync: config.force_sync,
-            ..Options::default()
-        };
+        let options = log_options(&config);
         let log_dir = layout.logs();
         let writer = Writer::open(
             files.clone(),
@@ -499,6 +510,20 @@ fn report(log: &Recovered, set_aside: Option<&Path>, boot: &Boot) {
     }
 }
 
+/// Whether an operator has said with the file `initialize` that an empty directory is meant to be
+/// empty. As in Java it counts for one start.
+fn take_initialize(files: &dyn Files, layout: &Layout) -> Result<bool, Refusal> {
+    let path = layout.log_dir.join("initialize");
+    match files.remove(&path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Refusal::new(format!(
+            "cannot remove {}: {error}",
+            path.display()
+        ))),
+    }
+}
+
 /// The tree as of the end of the log, the zxid of the store, and the checksum of the last record.
 fn recover_tree(
     core: &Config,
@@ -506,13 +531,13 @@ fn recover_tree(
     layout: &Layout,
     store: &dyn Store,
     boot: &Boot,
-    config: &ServerConfig,
+    may_be_new: bool,
     metrics: &Metrics,
 ) -> Result<(Tree, i64, u32), Refusal> {
     let start = Instant::now();
     match boot {
         Boot::Fresh => {
-            if !config.db_autocreate {
+            if !may_be_new {
                 return Err(Refusal::new(
                     "there is no database and zookeeper.db.autocreate is off",
                 ));

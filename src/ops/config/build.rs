@@ -14,7 +14,7 @@ use super::resolve::{MemberLine, Resolver};
 use super::sources::Place;
 use super::{
     ClientAddress, ConfigError, ContainerReaper, DIGEST_ALGORITHMS, DigestAuth, EnsembleAuth,
-    Level, MetricsProvider, Origin, RequestThrottle, ResponseCache, ServerConfig,
+    Level, MetricsProvider, Origin, RequestThrottle, ServerConfig,
 };
 use crate::four_letter::Whitelist;
 use crate::java;
@@ -104,20 +104,14 @@ impl Resolver {
                 drop_stale: self.flag("request_throttle_drop_stale"),
                 stale_latency_check: self.flag("request_stale_latency_check"),
                 stale_connection_check: self.flag("request_stale_connection_check"),
-                shutdown_timeout_ms: self.int("request_throttler.shutdownTimeout"),
             },
             throttled_op_wait_ms: self.int("throttled_op_wait_time"),
             large_request: self.large_request(),
             four_letter: self.whitelist(),
             metrics,
             client_tcp_keep_alive: self.flag("clientTcpKeepAlive"),
-            response_cache: ResponseCache {
-                data: self.int("maxResponseCacheSize"),
-                children: self.int("maxGetChildrenResponseCacheSize"),
-            },
             datadir_autocreate: self.flag("datadir.autocreate"),
             db_autocreate: self.flag("db.autocreate"),
-            snapshot_trust_empty: self.flag("snapshot.trust.empty"),
             read_only_mode: self.flag("readonlymode.enabled"),
             diff_window_txns: self.window("zabkeeper.diffWindowTxns")?,
             diff_window_mib: self.window("zabkeeper.diffWindowMiB")?,

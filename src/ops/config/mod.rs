@@ -28,7 +28,7 @@ pub use markdown::markdown;
 pub use resolve::load_text;
 pub use server_config::{
     ClientAddress, ContainerReaper, DigestAuth, EnsembleAuth, MetricsProvider, Origin,
-    RequestThrottle, ResponseCache, ServerConfig,
+    RequestThrottle, ServerConfig,
 };
 pub use sources::Sources;
 

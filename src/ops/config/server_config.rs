@@ -76,17 +76,6 @@ pub struct RequestThrottle {
     pub stale_latency_check: bool,
     /// A request whose connection is closed is stale.
     pub stale_connection_check: bool,
-    /// How long a stop waits for throttled requests, ms.
-    pub shutdown_timeout_ms: i32,
-}
-
-/// Sizes of Java's response caches, in entries; 0 or less is off.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResponseCache {
-    /// `maxResponseCacheSize`, for getData.
-    pub data: i32,
-    /// `maxGetChildrenResponseCacheSize`, for getChildren and getChildren2.
-    pub children: i32,
 }
 
 /// `metricsProvider.*`.
@@ -151,7 +140,7 @@ pub struct ServerConfig {
     pub txn_log_size_limit: Option<u64>,
     /// Transactions between two of Java's snapshots, at least 2; here, when a log file is closed.
     pub snap_count: u32,
-    /// Bytes of log between two of Java's snapshots; `None` when off.
+    /// The same by bytes of log; `None` when off.
     pub snap_size_limit: Option<u64>,
     /// An fsync of the log that took longer is warned of.
     pub fsync_warning_ms: i64,
@@ -195,14 +184,10 @@ pub struct ServerConfig {
     pub metrics: MetricsProvider,
     /// TCP keepalive on client sockets.
     pub client_tcp_keep_alive: bool,
-    /// Java's response caches.
-    pub response_cache: ResponseCache,
     /// Create missing data directories.
     pub datadir_autocreate: bool,
     /// Start with an empty database when there is none.
     pub db_autocreate: bool,
-    /// Accept logs without a snapshot.
-    pub snapshot_trust_empty: bool,
     /// `readonlymode.enabled`; a standalone server is never read-only.
     pub read_only_mode: bool,
     /// Least number of transactions that stay readable in the log for a learner's DIFF.

@@ -201,7 +201,7 @@ fn defaults_are_javas() {
     assert!(config.force_sync && config.digest_enabled && config.close_session_txn);
     assert!(config.datadir_autocreate && config.db_autocreate);
     assert!(!config.extended_types && !config.emulate_353_ttl && !config.enforce_quota);
-    assert!(!config.skip_acl && !config.reconfig_enabled && !config.snapshot_trust_empty);
+    assert!(!config.skip_acl && !config.reconfig_enabled);
     assert!(!config.client_tcp_keep_alive && !config.read_only_mode);
     assert_eq!(
         (config.prealloc_kib, config.txn_log_size_limit),
@@ -240,20 +240,12 @@ fn defaults_are_javas() {
             stall_time_ms: 100,
             drop_stale: true,
             stale_latency_check: false,
-            stale_connection_check: true,
-            shutdown_timeout_ms: 10_000
+            stale_connection_check: true
         }
     );
     assert_eq!(config.throttled_op_wait_ms, 0);
     assert_eq!(config.four_letter, Default::default());
     assert_eq!(config.metrics, MetricsProvider::Default);
-    assert_eq!(
-        config.response_cache,
-        ResponseCache {
-            data: 400,
-            children: 400
-        }
-    );
     assert_eq!(
         (config.diff_window_txns, config.diff_window_mib),
         (1_000_000, 512)

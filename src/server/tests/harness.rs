@@ -23,7 +23,7 @@ pub const BOUND: Duration = Duration::from_secs(60);
 pub struct TestServer {
     server: Option<Server>,
     /// Its folder, removed with it.
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Drop for TestServer {
@@ -62,13 +62,27 @@ pub fn try_start(settings: &[&str]) -> Result<TestServer, Refusal> {
     sources.arguments.push(file.display().to_string());
     let config = config::load(&sources).unwrap_or_else(|error| panic!("{error}"));
     let server = Some(Server::start(config)?);
-    Ok(TestServer { server, _dir: dir })
+    Ok(TestServer { server, dir })
 }
 
 impl TestServer {
     /// The server.
     pub fn server(&self) -> &Server {
         self.server.as_ref().expect("it runs")
+    }
+
+    /// The files of the log, by name.
+    pub fn logs(&self) -> Vec<String> {
+        let folder = std::fs::read_dir(self.dir.path().join("data/version-2"));
+        let names = folder
+            .expect("a folder")
+            .map(|entry| entry.expect("a name"));
+        let mut logs: Vec<String> = names
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| name.starts_with("log."))
+            .collect();
+        logs.sort();
+        logs
     }
 
     /// Where clients connect.

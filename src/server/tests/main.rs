@@ -8,6 +8,7 @@
 mod faults;
 mod harness;
 mod limits;
+mod log;
 mod metrics;
 mod startup;
 mod throttles;

@@ -190,6 +190,33 @@ fn a_refused_start_says_why_in_one_line() {
 }
 
 #[test]
+fn without_autocreate_a_new_database_must_be_asked_for() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cfg = dir.path().join("zoo.cfg");
+    let text = format!(
+        "clientPort=0\nclientPortAddress=127.0.0.1\ndb.autocreate=false\ndataDir={}\n",
+        dir.path().display()
+    );
+    std::fs::write(&cfg, text).expect("zoo.cfg is written");
+    let output = run(&["serve", &cfg.display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(refusal(&output).contains("db.autocreate"));
+    let asked = dir.path().join("initialize");
+    std::fs::write(&asked, "").expect("it is written");
+    for round in 0..2 {
+        let server = Running::start(&cfg, "next: ");
+        assert!(!asked.exists(), "it counts once");
+        let address = server.after("binding to port ").parse();
+        let mut client = Client::connect(address.expect("an address")).opened(10_000);
+        if round == 0 {
+            client.create("/kept", b"1");
+        }
+        assert_eq!(client.get("/kept"), b"1");
+        assert_eq!(server.terminate(), Some(0));
+    }
+}
+
+#[test]
 fn the_version_and_the_load_generator() {
     let output = run(&["version"]);
     assert!(output.status.success());
