@@ -297,11 +297,15 @@ impl Node {
             self.reaper.next_check_ms = now.mono_ms + self.config.container_check_ms;
             self.reaper.found = self.reapable(tree, now.wall_ms);
         }
-        if now.mono_ms >= self.reaper.next_delete_ms
+        // Java divides by the rate: by 0 no check gets as far as to delete.
+        let Some(pause) = 60_000_i64.checked_div(self.config.container_max_per_minute) else {
+            self.reaper.found.clear();
+            return;
+        };
+        while now.mono_ms >= self.reaper.next_delete_ms
             && let Some(path) = self.reaper.found.pop_front()
         {
-            let per_minute = self.config.container_max_per_minute.max(1);
-            self.reaper.next_delete_ms = now.mono_ms + 60_000 / per_minute;
+            self.reaper.next_delete_ms = now.mono_ms + pause.max(0);
             self.waiting.push_back(Work::Reap(path));
         }
     }
