@@ -101,6 +101,7 @@ fn starts_and_refusals_are_those_of_java() {
         .lines()
         .map(|line| line.split_once('\t').unwrap())
         .collect();
+    let document = fs::read_to_string(repository("docs/differences.md")).unwrap();
     let mut wrong = Vec::new();
     let mut seen = 0;
     for entry in fs::read_dir(&folder).unwrap() {
@@ -119,6 +120,9 @@ fn starts_and_refusals_are_those_of_java() {
         let java = java
             .get(name)
             .unwrap_or_else(|| panic!("{name} is not recorded"));
+        if case.ours.is_some() && !document.contains(&format!("`{name}`")) {
+            wrong.push(format!("{name} is not in docs/differences.md"));
+        }
         match &case.ours {
             None if outcome == **java => {}
             Some(ours) if outcome == *ours && ours != java => {}
