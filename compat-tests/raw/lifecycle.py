@@ -121,6 +121,24 @@ def test_pings_keep_a_session(zk):
 
 
 @slow
+def test_auth_does_not_keep_a_session(zk):
+    """auth and sasl are answered, and the session expires all the same."""
+    least = zk.conf("minSessionTimeout")
+    conn = zk.session(timeout=least)
+    credentials = wire.i32(0) + wire.buf("digest") + wire.buf("a:b")
+    begun = time.monotonic()
+    try:
+        while time.monotonic() - begun < 20:
+            conn.ok(wire.AUTH, credentials, xid=-4)
+            conn.ok(wire.SASL, wire.buf(b""))
+            time.sleep(least / 3000)  # the client's rhythm, which is what is under test
+        raise AssertionError("the session lives on")
+    except wire.Closed:
+        pass
+    assert time.monotonic() - begun > least / 1000
+
+
+@slow
 def test_no_handshake(zk):
     """A connection that says nothing, or half of its first frame, is closed within 20 s or so."""
     silent, half = zk.connect(), zk.connect()

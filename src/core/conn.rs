@@ -103,7 +103,7 @@ pub struct Stats {
     pub received: u64,
     /// Replies and events sent.
     pub sent: u64,
-    /// The last request's opcode.
+    /// The last request's opcode; none before any, and of a write that failed.
     pub last_op: Option<OpCode>,
     /// The xid of the last request that has an ordinary one; -1 before any.
     pub last_xid: i32,
@@ -369,14 +369,14 @@ impl Conn {
         if !self.registered {
             self.register(view.watches);
         }
-        // Of the special ones Java shows none.
-        if xid >= 0 {
-            self.stats.last_xid = xid;
-        }
         let op = OpCode::from_i32(header.op);
         let authenticates = matches!(op, Some(OpCode::Auth | OpCode::Sasl));
         if !authenticates {
             self.stats.last_op = op;
+            // Of the special ones Java shows none.
+            if xid >= 0 {
+                self.stats.last_xid = xid;
+            }
         }
         if !authenticates && !self.is_let_in(view.config) {
             return self.refuse(xid, 0, Code::SessionClosedRequireSaslAuth, view);
@@ -698,6 +698,10 @@ impl Conn {
         append(&header, reply.body, &mut self.out);
         self.stats.sent += 1;
         self.stats.last_zxid = reply.zxid.0;
+        // Of a write that has failed Java does not know any more what it was.
+        if reply.err != 0 && self.slots.is_empty() {
+            self.stats.last_op = None;
+        }
         if reply.close {
             self.close();
         }

@@ -53,6 +53,9 @@ pub struct Client {
     pub wake: Notify,
     /// When the client was last heard of, monotonic milliseconds.
     pub heard_ms: AtomicI64,
+    /// When it last asked something that keeps its session alive, monotonic milliseconds:
+    /// anything but auth and sasl.
+    pub touched_ms: AtomicI64,
     /// Whether the core has not been told of that.
     pub touched: AtomicBool,
     /// When it was accepted, wall clock milliseconds.
@@ -78,6 +81,7 @@ impl Registry {
             session: AtomicI64::new(0),
             wake: Notify::new(),
             heard_ms: AtomicI64::new(clock.mono_ms()),
+            touched_ms: AtomicI64::new(0),
             touched: AtomicBool::new(false),
             since_ms: clock.wall_ms(),
         });
@@ -171,7 +175,7 @@ impl Shared {
     }
 }
 
-/// What the core is to be told of a client that was heard of.
+/// What the core is to be told of a client that has asked something.
 fn touch(client: &Client) -> Option<ToCore> {
     if !client.touched.swap(false, Ordering::AcqRel) {
         return None;
@@ -180,7 +184,7 @@ fn touch(client: &Client) -> Option<ToCore> {
     (session.0 != 0).then(|| {
         ToCore::Input(Input::Touched {
             session,
-            at_ms: client.heard_ms.load(Ordering::Acquire),
+            at_ms: client.touched_ms.load(Ordering::Acquire),
             timeout_ms: client.line.lock().conn.timeout_ms(),
         })
     })

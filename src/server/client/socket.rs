@@ -317,6 +317,7 @@ impl Task<'_> {
         let mut frames = 0_u64;
         let mut requests = 0_u64;
         let mut at_once = 0_u64;
+        let mut touches = false;
         let throttled = shared.throttles.is_on();
         let mut held = None;
         let received_ms = state.held.unwrap_or(now_ms);
@@ -392,6 +393,7 @@ impl Task<'_> {
             }
             at += 4 + len;
             frames += 1;
+            touches |= keeps_session(frame);
             requests += u64::from(!line.conn.is_new());
             let Ok(taken) = self.admit(line, frame, now_ms, tree.last_zxid()) else {
                 state.dead = true;
@@ -452,6 +454,9 @@ impl Task<'_> {
             shared.stats.received.add(frames);
             shared.stats.metrics.bytes_received_count.add(at as u64);
             client.heard_ms.store(now_ms, Ordering::Release);
+        }
+        if touches {
+            client.touched_ms.store(now_ms, Ordering::Release);
             client.touched.store(true, Ordering::Release);
         }
         state.held = held;
@@ -539,6 +544,16 @@ impl Task<'_> {
             metrics.large_requests_rejected.increment();
         })
     }
+}
+
+/// Whether a request prolongs its session's life: auth and sasl are answered before Java looks at
+/// the session.
+fn keeps_session(frame: &[u8]) -> bool {
+    let op = frame.get(4..8).and_then(|op| op.try_into().ok());
+    !matches!(
+        op.map(i32::from_be_bytes).and_then(OpCode::from_i32),
+        Some(OpCode::Auth | OpCode::Sasl)
+    )
 }
 
 enum Cut {

@@ -1,6 +1,6 @@
 //! Gathers what the four-letter words print. The texts are `zk_ops::four_letter`'s.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -196,9 +196,9 @@ fn conf(serving: &Serving) -> ConfInfo {
     ConfInfo {
         client_port: serving.client_port,
         secure_client_port: -1,
-        data_dir: serving.snap_dir.clone(),
+        data_dir: absolute(&serving.snap_dir),
         data_dir_size: directory_size(&serving.snap_dir),
-        data_log_dir: serving.log_dir.clone(),
+        data_log_dir: absolute(&serving.log_dir),
         data_log_size: directory_size(&serving.log_dir),
         tick_time_ms: config.tick_time_ms,
         max_client_cnxns: config.max_client_cnxns,
@@ -207,6 +207,14 @@ fn conf(serving: &Serving) -> ConfInfo {
         client_port_listen_backlog: config.client_port_listen_backlog.unwrap_or(-1),
         server_id: 0,
         quorum: None,
+    }
+}
+
+/// As Java's `getAbsolutePath`: nothing is resolved.
+fn absolute(dir: &Path) -> PathBuf {
+    match std::env::current_dir() {
+        Ok(here) => here.join(dir),
+        Err(_) => dir.to_owned(),
     }
 }
 

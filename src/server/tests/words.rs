@@ -8,8 +8,9 @@ use zabkeeper::serving::Serving;
 use zabkeeper::stats::Stats;
 use zk_ops::config::{self, Sources};
 use zk_wire::OpCode;
+use zk_wire::client::AuthPacket;
 
-use crate::harness::{Client, await_that, set, start, watch, word_at};
+use crate::harness::{Client, await_that, create, set, start, watch, word_at};
 
 const TELNET_CLOSE: &[u8] = &[0xff, 0xf4, 0xff, 0xfd];
 
@@ -60,6 +61,19 @@ fn cons_shows_the_last_request_and_crst_forgets_it() {
         ("0x3".into(), "0".into())
     );
     assert_ne!(shown("lresp"), "0");
+    // Of a write that failed only the xid is known, of auth nothing.
+    let mut again = create("/n", b"");
+    again.flags = 1;
+    assert_eq!(client.call(OpCode::Create, &again).header.err, -110);
+    let packet = AuthPacket {
+        kind: 0,
+        scheme: Some("digest".into()),
+        auth: Some(b"a:b"),
+    };
+    assert_eq!(client.call(OpCode::Auth, &packet).header.err, 0);
+    let now = server.word("cons");
+    let shown = cons(&now);
+    assert_eq!((shown("lop"), shown("lcxid")), ("NA".into(), "0x3".into()));
     // The connection that asks is shown, too, without a session.
     assert!(text.contains("[0](queued=0,recved=1,sent=0)\n"), "{text}");
 
