@@ -27,7 +27,7 @@ enum Command {
         #[arg(short = 'D', value_name = "NAME=VALUE")]
         define: Vec<String>,
         /// zoo.cfg, or: port, data directory, tick time, connections per address.
-        #[arg(value_name = "ZOO_CFG")]
+        #[arg(value_name = "ZOO_CFG", allow_negative_numbers = true)]
         arguments: Vec<String>,
     },
     /// Print the version.
