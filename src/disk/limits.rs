@@ -64,7 +64,8 @@ pub const NODE_WRITE_BUFFER: usize = 16 << 20;
 /// RocksDB: memtables of the other column families.
 pub const OTHER_WRITE_BUFFER: usize = 4 << 20;
 
-/// RocksDB: memtables of all column families together; beyond it writes wait.
+/// RocksDB: memtables of all column families together; beyond it the fullest is flushed. Writes wait
+/// when a family has a second full one, so there are never more than twice its write buffer.
 pub const ALL_WRITE_BUFFERS: usize = 32 << 20;
 
 /// RocksDB: table files held open.

@@ -13,20 +13,17 @@ pub const CONN_IN_BYTES: usize = 16 << 20;
 /// Accept backlog where none is configured, the JVM's.
 pub const DEFAULT_BACKLOG: i32 = 50;
 
-/// Inputs that the core takes up before it applies what is durable.
-pub const CORE_BATCH: usize = 512;
-
-/// Log records that may wait for the log thread.
-pub const LOG_QUEUE_BYTES: usize = 64 << 20;
-
 /// Bytes of rows that may wait for the store; past it no write is applied.
 pub const DIRTY_BYTES: usize = 256 << 20;
 
+/// Emptied batches of rows that are kept to be filled again.
+pub const SPARE_BATCHES: usize = 4;
+
+/// A batch of more than this many bytes is not kept.
+pub const KEEP_BATCH: usize = 1 << 20;
+
 /// Rows that one exclusive hold of the tree installs while it is being loaded.
 pub const INSTALL_ROWS: usize = 512;
-
-/// How long a stop waits for connections, queues and the store.
-pub const STOP_WAIT: Duration = Duration::from_secs(20);
 
 /// Longest sleep of the core between ticks, so that clock jumps of a suspended machine show.
 pub const CORE_SLEEP: Duration = Duration::from_millis(500);

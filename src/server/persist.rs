@@ -4,6 +4,7 @@
 //! Nothing waits for it but a writer that would make the rows that wait exceed their bound. A
 //! store that fails ends the process, with the log intact: the next start replays it.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,20 +14,21 @@ use zk_core::Zxid;
 use zk_core::io::Input;
 use zk_core::tree::Tree;
 use zk_disk::files::Files;
+use zk_disk::limits::WRITE_BYTES;
 use zk_disk::log::{LateSync, Segment};
 use zk_disk::persist::{Options, Persister};
 use zk_disk::purge::{self, Window};
 use zk_disk::store::{Batch, Meta, Store};
 
 use crate::gate::{Shared, ToCore};
-use crate::limits::DIRTY_BYTES;
+use crate::limits::{DIRTY_BYTES, KEEP_BATCH, SPARE_BATCHES};
 
 /// Exit code after the store failed.
 const EXIT_STORE: i32 = 1;
 
 #[derive(Debug, Default)]
 struct Waiting {
-    batches: Vec<(Batch, u64)>,
+    batches: VecDeque<(Batch, u64)>,
     /// Emptied batches, whose memory is used again.
     spare: Vec<Batch>,
     /// Bytes here and in the persister.
@@ -83,7 +85,7 @@ impl PersistQueue {
         });
         waiting.bytes += batch.bytes();
         let log_bytes = std::mem::take(&mut waiting.log_bytes);
-        waiting.batches.push((batch, log_bytes));
+        waiting.batches.push_back((batch, log_bytes));
         self.filled.notify_one();
     }
 
@@ -144,14 +146,26 @@ impl Persist {
                         None => self.queue.filled.wait(&mut waiting),
                     }
                 }
-                (std::mem::take(&mut waiting.batches), waiting.stop)
+                // No more than one write of the store is to hold, which copies it.
+                let mut batches = Vec::new();
+                let mut bytes = persister.dirty_bytes();
+                while bytes < WRITE_BYTES
+                    && let Some(next) = waiting.batches.pop_front()
+                {
+                    bytes += next.0.bytes();
+                    batches.push(next);
+                }
+                let stop = waiting.stop && waiting.batches.is_empty();
+                (batches, stop)
             };
             let now_ms = start.elapsed().as_millis() as u64;
             let mut spare = Vec::new();
             for (mut batch, log_bytes) in batches {
                 persister.take(&batch, log_bytes, now_ms);
-                batch.clear();
-                spare.push(batch);
+                if batch.bytes() <= KEEP_BATCH {
+                    batch.clear();
+                    spare.push(batch);
+                }
             }
             if stop {
                 persister.stop();
@@ -174,10 +188,10 @@ impl Persist {
                     .iter()
                     .map(|(b, _)| b.bytes())
                     .sum::<usize>();
-            spare.truncate(4);
+            spare.truncate(SPARE_BATCHES);
             waiting.spare = spare;
             self.queue.drained.notify_all();
-            if waiting.stop && waiting.batches.is_empty() && stop {
+            if stop && waiting.batches.is_empty() {
                 return;
             }
         }

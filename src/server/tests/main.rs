@@ -5,6 +5,7 @@
 //! free port and an empty folder, and talk to it byte by byte. None sleeps: each awaits a reply, the
 //! end of a connection, or a counter, within [`harness::BOUND`].
 
+mod documents;
 mod faults;
 mod harness;
 mod limits;
