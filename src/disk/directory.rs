@@ -190,6 +190,7 @@ pub fn decide(facts: &Facts<'_>) -> Result<Boot> {
     let at = meta.tree.zxid.0;
     let newest = facts.snapshots.iter().copied().max();
     let Some((first, last)) = range else {
+        begun_later(facts, Some(at))?;
         if let Some(newest) = newest {
             return refused(
                 format!(
@@ -276,6 +277,28 @@ pub fn decide(facts: &Facts<'_>) -> Result<Boot> {
     })
 }
 
+/// A log without a record whose first file was begun for another transaction than the one behind
+/// the store, or the very first without a store: what was before it is missing.
+fn begun_later(facts: &Facts<'_>, store: Option<i64>) -> Result<()> {
+    let Some(path) = facts.log.empty.first() else {
+        return Ok(());
+    };
+    let named = path
+        .file_name()
+        .and_then(|file| name::parse(file.to_str()?));
+    match named {
+        Some(Named::Log { zxid }) if store.map_or(zxid != 1, |at| !follows(at, zxid)) => refused(
+            format!(
+                "{} was begun for the transaction with zxid {}, and those before it are not there",
+                path.display(),
+                Zxid(zxid)
+            ),
+            RESTORE,
+        ),
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn without_store(facts: &Facts<'_>, range: Option<(i64, i64)>) -> Result<Boot> {
     let layout = facts.layout;
     let damaged = match facts.store {
@@ -294,6 +317,9 @@ fn without_store(facts: &Facts<'_>, range: Option<(i64, i64)>) -> Result<Boot> {
             ),
             "A directory of Apache ZooKeeper cannot be taken over yet: give this server an empty dataDir and dataLogDir, or restore the store from a backup",
         );
+    }
+    if range.is_none() {
+        begun_later(facts, None)?;
     }
     match (range, damaged) {
         (Some((1, until)), damaged) => Ok(Boot::Rebuild { until, damaged }),

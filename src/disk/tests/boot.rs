@@ -162,6 +162,26 @@ fn the_log_must_continue_the_store() {
 }
 
 #[test]
+fn a_log_without_records_must_not_have_been_begun_later() {
+    for (name, fresh) in [("log.1", true), ("log.5", false), ("log.100000001", false)] {
+        for bytes in [&b""[..], &jute::Encode::to_vec(&txn_log::HEADER)] {
+            let mut machine = Machine::new();
+            let path = layout().logs().join(name);
+            machine.disk.create_dir(&layout().logs()).unwrap();
+            machine.disk.tamper(&path, |file| *file = bytes.to_vec());
+            match machine.open().map(|opened| opened.boot) {
+                Ok(boot) => assert_eq!((boot, fresh), (Boot::Fresh, true), "{name}"),
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(!fresh && text.contains(name), "{text}");
+                    assert!(machine.disk.exists(&path).unwrap());
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn the_log_must_be_of_the_stores_history() {
     let other = |record| StoreFound::Present(Meta { record, ..meta(5) });
     refused(other(77), (1, 9), &[], &["not of one history", "0x5"]);

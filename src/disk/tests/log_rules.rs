@@ -536,6 +536,34 @@ fn a_failed_write_or_sync_closes_the_log_for_good() {
 }
 
 #[test]
+fn a_late_sync_that_failed_is_not_tried_again() {
+    let disk = disk();
+    let mut writer = start(
+        &disk,
+        Options {
+            force_sync: false,
+            segment_records: 3,
+            ..NO_PADDING
+        },
+    );
+    let late = writer.late_sync().expect("without fsync there is one");
+    late.sync().expect("nothing to do");
+    fill(&mut writer, 1..=2, 20);
+    disk.fail_next(Fault::Sync);
+    assert!(late.sync().unwrap_err().to_string().contains("log.1"));
+    assert!(matches!(late.sync(), Err(Error::Poisoned)));
+    // The writer, too, stops where it relies on it: at the end of the segment.
+    fill(&mut writer, 3..=3, 20);
+    writer.append(4, &payload(4, 20, 0)).unwrap();
+    assert!(matches!(writer.sync(), Err(Error::Poisoned)));
+    assert!(writer.is_poisoned());
+    assert!(
+        start(&common::disk(), NO_PADDING).late_sync().is_none(),
+        "with fsync there is none"
+    );
+}
+
+#[test]
 fn a_full_disk_is_named_and_loses_nothing_acknowledged() {
     let disk = disk();
     let mut writer = start(
