@@ -77,6 +77,7 @@ fn serve(define: Vec<String>, arguments: Vec<String>) -> ExitCode {
             Level::Warn => tracing::warn!("{}", note.text),
         }
     }
+    process::use_small_pages();
     process::raise_open_files();
     let server = match Server::start(config) {
         Ok(server) => server,

@@ -1,4 +1,5 @@
-//! What concerns the process as a whole: its limit of open files, and what a panic ends.
+//! What concerns the process as a whole: its limit of open files, the size of its pages, and what a
+//! panic ends.
 
 use rlimit::Resource;
 
@@ -34,6 +35,16 @@ pub fn end_on_panic() {
             std::process::exit(EXIT_PANIC);
         }
     }));
+}
+
+/// From now on the system backs memory with small pages only. A huge page is resident as a whole as
+/// soon as one byte of it is used: with them a server of many idle connections or a freshly loaded
+/// tree grows by a seventh to three quarters more. Its allocator, too, is built not to ask for them
+/// (`no_thp`).
+pub fn use_small_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!("transparent huge pages stay as the system has them: {error}");
+    }
 }
 
 /// Raises the limit of open files as far as the system lets it, and says what came of it: every
