@@ -11,9 +11,7 @@
 //! Invariants: the slots between two waiting writes are reads or finished replies; only a
 //! request that had to wait takes a slot.
 
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -24,7 +22,7 @@ use zk_wire::client::{
 };
 use zk_wire::{Code, OpCode, password};
 
-use crate::acl::{Identity, Ids};
+use crate::acl::Ids;
 use crate::auth::{self, Outcome};
 use crate::config::Config;
 use crate::ids::{ConnId, SessionId, Zxid};
@@ -115,15 +113,15 @@ pub struct Stats {
 #[derive(Debug)]
 pub struct Conn {
     id: ConnId,
-    address: Box<str>,
+    /// One of them is that of the address.
     ids: Ids,
     stage: Stage,
     timeout_ms: i32,
     /// Whether the handshake had the read-only byte: the answer mirrors it.
     read_only_byte: bool,
     slots: VecDeque<Slot>,
-    writes: usize,
-    /// Whether the watches know this connection.
+    writes: u32,
+    /// Whether the watches know this connection, because it may have armed one.
     registered: bool,
     /// Authentication failed: no further request is taken, though earlier ones are answered.
     refused: bool,
@@ -134,14 +132,15 @@ pub struct Conn {
 impl Conn {
     /// A connection just accepted from `address`, an IP address as Java prints it.
     pub fn new(id: ConnId, address: &str) -> Conn {
-        let identity = Identity {
-            scheme: "ip".into(),
-            id: address.into(),
-        };
+        Conn::of(id, auth::of_address(address))
+    }
+
+    /// A connection just accepted, with the identities of its address ([`auth::of_address`]), which
+    /// all connections of one address may share.
+    pub fn of(id: ConnId, ids: Ids) -> Conn {
         Conn {
             id,
-            address: address.into(),
-            ids: Arc::from([identity]),
+            ids,
             stage: Stage::New,
             timeout_ms: 0,
             read_only_byte: false,
@@ -235,6 +234,13 @@ impl Conn {
     #[inline]
     pub fn is_closing(&self) -> bool {
         self.stage == Stage::Closing
+    }
+
+    /// Gives back what an idle connection has no use for: memory of requests that waited.
+    pub fn rest(&mut self) {
+        if self.slots.is_empty() {
+            self.slots = VecDeque::new();
+        }
     }
 
     /// Whether so much waits to be sent that the client counts as stuck.
@@ -366,9 +372,6 @@ impl Conn {
         };
         let body = &frame[RequestHeader::MIN..];
         let xid = header.xid;
-        if !self.registered {
-            self.register(view.watches);
-        }
         let op = OpCode::from_i32(header.op);
         let authenticates = matches!(op, Some(OpCode::Auth | OpCode::Sasl));
         if !authenticates {
@@ -513,7 +516,7 @@ impl Conn {
         };
         let scheme = packet.scheme.as_deref();
         let providers = &view.config.providers;
-        let outcome = providers.authenticate(scheme, packet.auth, &self.address);
+        let outcome = providers.authenticate(scheme, packet.auth, auth::address(&self.ids));
         if scheme == Some("ensemble")
             && let Some(names) = &providers.ensemble
         {
@@ -527,7 +530,9 @@ impl Conn {
         let (err, close) = match outcome {
             Outcome::Accepted(more) => {
                 self.ids = auth::with(&self.ids, more);
-                self.register(view.watches);
+                if self.registered {
+                    self.register(view.watches);
+                }
                 (Code::Ok, false)
             }
             Outcome::Failed => (Code::AuthFailed, true),
@@ -577,6 +582,9 @@ impl Conn {
         ids: &Ids,
         view: &mut View<'_>,
     ) -> Result<(), Need> {
+        if !self.registered && arms(op) {
+            self.register(view.watches);
+        }
         let zxid = view.tree.last_zxid().0;
         let start = self.out.len();
         let xid = if op == OpCode::Ping { xid::PING } else { xid };
@@ -721,6 +729,20 @@ impl Conn {
 }
 
 const HEAD: usize = 20;
+
+/// Whether a read may arm a watch.
+fn arms(op: OpCode) -> bool {
+    matches!(
+        op,
+        OpCode::Exists
+            | OpCode::GetData
+            | OpCode::GetChildren
+            | OpCode::GetChildren2
+            | OpCode::AddWatch
+            | OpCode::SetWatches
+            | OpCode::SetWatches2
+    )
+}
 
 /// Counts the frames that a setWatches replays.
 fn count_events(frames: &[u8], tally: &mut Tally) -> u64 {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Notify;
+use zk_core::acl::Ids;
 use zk_core::conn::{Progress, View};
 use zk_core::hash::Map;
 use zk_core::io::{Grant, Input, Post, Reply};
@@ -19,6 +19,7 @@ use zk_core::tree::{Need, Tree};
 use zk_core::watch::{Event, Watches};
 use zk_core::{Config, Conn, ConnId, Node, Now, SessionId, Zxid};
 
+use crate::client::bell::Bell;
 use crate::client::line::{Latencies, Line};
 use crate::client::throttle::Throttles;
 use crate::clock::Clock;
@@ -50,7 +51,7 @@ pub struct Client {
     /// answered.
     session: AtomicI64,
     /// Wakes the socket's task: something is to be sent, or may be run now.
-    pub wake: Notify,
+    pub wake: Bell,
     /// When the client was last heard of, monotonic milliseconds.
     pub heard_ms: AtomicI64,
     /// When it last asked something that keeps its session alive, monotonic milliseconds:
@@ -71,15 +72,15 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Enters a connection.
-    pub fn add(&self, peer: SocketAddr, address: &str, clock: &Clock) -> Arc<Client> {
+    /// Enters a connection with the identities of its address.
+    pub fn add(&self, peer: SocketAddr, ids: Ids, clock: &Clock) -> Arc<Client> {
         let id = ConnId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
         let client = Arc::new(Client {
             id,
             peer,
-            line: Mutex::new(Line::new(Conn::new(id, address))),
+            line: Mutex::new(Line::new(Conn::of(id, ids))),
             session: AtomicI64::new(0),
-            wake: Notify::new(),
+            wake: Bell::default(),
             heard_ms: AtomicI64::new(clock.mono_ms()),
             touched_ms: AtomicI64::new(0),
             touched: AtomicBool::new(false),
@@ -262,7 +263,7 @@ impl<'a> Poster<'a> {
                 .add(std::mem::take(&mut counts.stale));
         }
         for client in self.touched.drain(..) {
-            client.wake.notify_one();
+            client.wake.ring();
         }
         if self.shared.throttles.is_on() {
             self.shared.throttles.released.notify_waiters();

@@ -46,7 +46,7 @@ fn install(
                 tree.set_complete();
             }
             for client in wake {
-                client.wake.notify_one();
+                client.wake.ring();
             }
             // Nobody may wait for it.
             let _ = sent.send(());

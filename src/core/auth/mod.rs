@@ -265,6 +265,22 @@ pub fn wire_list(list: &[Entry]) -> Vec<Acl<'_>> {
         .collect()
 }
 
+/// The identities of a client before any auth packet: its IP address, as Java prints it.
+pub fn of_address(address: &str) -> Ids {
+    Arc::from([Identity {
+        scheme: "ip".into(),
+        id: address.into(),
+    }])
+}
+
+/// The address among a client's identities. They begin with it and none is ever taken away; an auth
+/// packet of its scheme adds the same one.
+pub fn address(ids: &[Identity]) -> &str {
+    ids.iter()
+        .find(|identity| &*identity.scheme == "ip")
+        .map_or("", |identity| &identity.id)
+}
+
 /// `ids` with `more` added, in the order in which Java's hash set would list them: whoAmI and the
 /// expansion of `auth` show it.
 pub fn with(ids: &Ids, more: Vec<Identity>) -> Ids {

@@ -120,6 +120,14 @@ impl Line {
         self.bytes = 0;
     }
 
+    /// Gives back what an idle connection has no use for. A client that pings is idle.
+    pub fn rest(&mut self) {
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+        self.conn.rest();
+    }
+
     /// `crst`.
     pub fn reset_stats(&mut self) {
         self.conn.reset_stats();

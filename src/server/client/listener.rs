@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
+use zk_core::acl::Ids;
+use zk_core::auth;
 use zk_wire::text::four_letter::FourLetterWord;
 
 use super::socket;
@@ -26,7 +28,14 @@ pub struct PerAddress {
 #[derive(Debug, Default)]
 struct Counts {
     all: usize,
-    by_ip: HashMap<IpAddr, usize>,
+    by_ip: HashMap<IpAddr, Address>,
+}
+
+/// What the connections of one address have in common.
+#[derive(Debug)]
+struct Address {
+    connections: usize,
+    ids: Ids,
 }
 
 /// Why a connection has no place.
@@ -46,9 +55,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let counts = &mut *self.shared.counts.lock();
         counts.all -= 1;
-        if let Some(count) = counts.by_ip.get_mut(&self.ip) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(address) = counts.by_ip.get_mut(&self.ip) {
+            address.connections -= 1;
+            if address.connections == 0 {
                 counts.by_ip.remove(&self.ip);
             }
         }
@@ -63,31 +72,49 @@ impl PerAddress {
         if max_all > 0 && counts.all >= max_all {
             return Err(Full::All);
         }
-        let count = counts.by_ip.entry(ip).or_insert(0);
-        if max > 0 && *count >= max as usize {
+        let address = counts.by_ip.entry(ip).or_insert_with(|| Address {
+            connections: 0,
+            ids: auth::of_address(&java_ip(ip)),
+        });
+        if max > 0 && address.connections >= max as usize {
             return Err(Full::Address);
         }
-        *count += 1;
+        address.connections += 1;
         counts.all += 1;
         Ok(Place {
             shared: self.clone(),
             ip,
         })
     }
+
+    /// The identities of an address that has a place.
+    fn ids(&self, ip: IpAddr) -> Ids {
+        match self.counts.lock().by_ip.get(&ip) {
+            Some(address) => address.ids.clone(),
+            None => auth::of_address(&java_ip(ip)),
+        }
+    }
 }
 
 /// A connection in the registry; leaves it when dropped, also when its task panics.
-struct Entered {
-    shared: Arc<Shared>,
-    client: Arc<Client>,
+pub struct Entered {
+    /// What is shared.
+    pub shared: Arc<Shared>,
+    /// The connection.
+    pub client: Arc<Client>,
+    _place: Place,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         self.shared.remove(&self.client);
+        {
+            // Whoever still has it runs none of its reads any more, and so arms no watch.
+            let line = &mut *self.client.line.lock();
+            line.conn.close();
+            line.forget(&self.shared.throttles.large);
+        }
         self.shared.watches.lock().unregister(self.client.id);
-        let large = &self.shared.throttles.large;
-        self.client.line.lock().forget(large);
     }
 }
 
@@ -163,29 +190,36 @@ pub async fn run(serving: Arc<Serving>, listener: TcpListener) {
             continue;
         }
         let peer = SocketAddr::new(ip, peer.port());
-        tokio::spawn(one(serving.clone(), stream, peer, place));
+        match serving.shared() {
+            Some(shared) => enter(&serving, shared, stream, peer, place),
+            None => {
+                let serving = serving.clone();
+                tokio::spawn(async move {
+                    if let Some(shared) = early(&serving, &stream).await {
+                        enter(&serving, shared, stream, peer, place);
+                    }
+                });
+            }
+        }
     }
 }
 
-/// The life of one connection.
-async fn one(serving: Arc<Serving>, stream: TcpStream, peer: SocketAddr, _place: Place) {
-    let shared = match serving.shared() {
-        Some(shared) => shared,
-        // Boxed: it is over when the connection's long life begins.
-        None => match Box::pin(early(&serving, &stream)).await {
-            Some(shared) => shared,
-            None => return,
-        },
-    };
-    let client = shared
-        .registry
-        .add(peer, &java_ip(peer.ip()), &shared.clock);
+/// Begins the life of one connection.
+fn enter(
+    serving: &Arc<Serving>,
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+) {
+    let ids = place.shared.ids(peer.ip());
+    let client = shared.registry.add(peer, ids, &shared.clock);
     let entered = Entered {
-        shared: shared.clone(),
-        client: client.clone(),
+        shared,
+        client,
+        _place: place,
     };
-    socket::serve(&shared, &serving, &client, stream).await;
-    drop(entered);
+    tokio::spawn(socket::serve(entered, serving.clone(), stream));
 }
 
 /// A connection's time before the data is loaded; `None` where it ends before.

@@ -5,17 +5,18 @@
 //! client that does not read its replies, or has too much under way, slows only itself.
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use jute::{Decode, Reader};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use zk_core::Zxid;
 use zk_core::conn::{Accepted, Progress, View};
 use zk_core::io::{Input, Submit};
@@ -26,6 +27,7 @@ use zk_wire::client::{ConnectRequest, RequestHeader};
 use zk_wire::text::four_letter::FourLetterWord;
 
 use super::line::{Latencies, Line, Waiting};
+use super::listener::Entered;
 use super::throttle::{Candidate, Turn};
 use crate::gate::{Client, Locked, Shared, ToCore};
 use crate::limits::READ_CHUNK;
@@ -63,7 +65,7 @@ struct State {
     /// A row was asked for and has not come.
     loading: bool,
     /// A four-letter word.
-    word: Option<(FourLetterWord, Vec<u8>)>,
+    word: Option<Box<(FourLetterWord, Vec<u8>)>>,
     /// Whether the connection would take another frame.
     takes: bool,
     /// There is more to do as soon as `output` is sent.
@@ -80,6 +82,11 @@ impl State {
     fn unsent(&self) -> usize {
         self.output.len() - self.sent
     }
+
+    /// Whether the socket is read.
+    fn reads(&self) -> bool {
+        self.takes && !self.closing
+    }
 }
 
 /// One connection's surroundings.
@@ -89,104 +96,177 @@ struct Task<'a> {
     client: &'a Arc<Client>,
 }
 
+/// Why the task of a connection goes on.
+#[derive(Clone, Copy, Default)]
+struct Woken {
+    /// There is something to be read, or the end of it.
+    readable: bool,
+    /// There is room to send.
+    writable: bool,
+    /// The bell rang.
+    rung: bool,
+    /// The deadline is over.
+    late: bool,
+    /// The socket has failed.
+    failed: bool,
+}
+
+impl Woken {
+    fn note(&mut self, ready: Poll<std::io::Result<()>>) -> bool {
+        self.failed |= matches!(ready, Poll::Ready(Err(_)));
+        ready.is_ready()
+    }
+
+    fn any(self) -> bool {
+        self.readable || self.writable || self.rung || self.late || self.failed
+    }
+}
+
+/// A moment until which something must have happened. Boxed, like every state that an idle
+/// connection is never in.
+type Deadline = Option<Pin<Box<Sleep>>>;
+
 /// Serves one connection until either side ends it.
-pub async fn serve(
-    shared: &Arc<Shared>,
-    serving: &Arc<Serving>,
-    client: &Arc<Client>,
+///
+/// What waits here is a part of each idle connection: it is written such that nothing is kept twice
+/// (no argument of an `async fn`, no future with a state of its own).
+pub fn serve(
+    entered: Entered,
+    serving: Arc<Serving>,
     stream: TcpStream,
-) {
-    let task = Task {
-        shared,
-        serving,
-        client,
-    };
+) -> impl Future<Output = ()> + Send {
     let mut state = State::default();
     // A connection without a session, or one that ends but does not take what is left, has until
     // here. Only the handshake counts: bytes that trickle in win no time (docs/differences.md).
-    let mut deadline = Some(task.deadline());
-    loop {
-        if !std::mem::take(&mut state.driven) {
-            task.drive(&mut state, &[]);
-        }
-        if let Some((word, rest)) = state.word.take() {
-            // Boxed: its state would otherwise be part of every idle connection.
-            let text = Box::pin(ops::four_letter::answer(shared, serving, word, &rest)).await;
-            shared.stats.sent_text(text.len());
-            state.output.extend_from_slice(text.as_bytes());
-            state.closing = true;
-        }
-        if !send(&stream, &mut state) {
-            return;
-        }
-        let sending = state.unsent() > 0;
-        if state.dead || (state.closing && !sending) {
-            finish(&stream);
-            return;
-        }
-        if !sending && std::mem::take(&mut state.refill) {
-            continue;
-        }
-        if state.closing {
-            deadline.get_or_insert_with(|| task.deadline());
-        } else if deadline.is_some() && !client.line.lock().conn.is_new() {
-            deadline = None;
-        }
-        if state.held.is_some() {
-            // Boxed, like every state that an idle connection is never in.
-            if !Box::pin(task.stall(&stream, &mut state)).await {
-                return;
-            }
-            continue;
-        }
-        let reading = state.takes && !state.closing;
-        let interest = match (reading, sending) {
-            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
-            (true, false) => Some(Interest::READABLE),
-            (false, true) => Some(Interest::WRITABLE),
-            (false, false) => None,
-        };
-        let ready = async {
-            match interest {
-                Some(interest) => stream.ready(interest).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            ready = ready => match ready {
-                Ok(ready) if reading && (ready.is_readable() || ready.is_read_closed()) => {
-                    if !task.receive(&stream, &mut state) {
-                        shared.stats.metrics.connection_drop_count.increment();
+    let task = Task::of(&entered, &serving);
+    let mut deadline: Deadline = Some(task.deadline());
+    async move {
+        loop {
+            let step = step(&entered, &serving, &stream, &mut state, &mut deadline);
+            match step {
+                Step::End => return,
+                Step::Again => {}
+                Step::Answer => {
+                    let answer = answer(&entered.shared, &serving, &mut state);
+                    Box::pin(answer).await;
+                }
+                Step::Stall => {
+                    let task = Task::of(&entered, &serving);
+                    let stalled = Box::pin(task.stall(&stream, &mut state));
+                    if !stalled.await {
                         return;
                     }
                 }
-                Ok(_) => {}
-                Err(_) => return,
-            },
-            () = client.wake.notified() => state.loading = false,
-            () = at(deadline) => {
-                if !state.closing {
-                    let metrics = &shared.stats.metrics;
-                    metrics.sessionless_connections_expired.increment();
+                Step::Wait => {
+                    let woken = poll_fn(|context| {
+                        wait(&entered.client, &stream, &state, &mut deadline, context)
+                    })
+                    .await;
+                    let task = Task::of(&entered, &serving);
+                    if !task.woken(&stream, &mut state, woken) {
+                        return;
+                    }
                 }
-                return;
-            },
+            }
         }
     }
 }
 
-/// Waits for a moment; without one for ever, and then without a timer's room.
-async fn at(deadline: Option<Instant>) {
-    match deadline {
-        Some(at) => Box::pin(sleep_until(at)).await,
-        None => std::future::pending().await,
+/// What is to be done with a connection next.
+enum Step {
+    /// Nothing more.
+    End,
+    /// Look again.
+    Again,
+    /// A four-letter word is to be answered.
+    Answer,
+    /// The throttle holds it back.
+    Stall,
+    /// Nothing before something happens.
+    Wait,
+}
+
+/// Drives a connection as far as it goes.
+fn step(
+    entered: &Entered,
+    serving: &Serving,
+    stream: &TcpStream,
+    state: &mut State,
+    deadline: &mut Deadline,
+) -> Step {
+    let task = Task::of(entered, serving);
+    if !std::mem::take(&mut state.driven) {
+        task.drive(state, &[]);
+    }
+    if state.word.is_some() {
+        return Step::Answer;
+    }
+    if !send(stream, state) {
+        return Step::End;
+    }
+    let sending = state.unsent() > 0;
+    if state.dead || (state.closing && !sending) {
+        finish(stream);
+        return Step::End;
+    }
+    if !sending && std::mem::take(&mut state.refill) {
+        return Step::Again;
+    }
+    if state.closing {
+        deadline.get_or_insert_with(|| task.deadline());
+    } else if deadline.is_some() && !entered.client.line.lock().conn.is_new() {
+        *deadline = None;
+    }
+    match state.held {
+        Some(_) => Step::Stall,
+        None => Step::Wait,
+    }
+}
+
+/// Answers a four-letter word, after which the connection ends.
+async fn answer(shared: &Arc<Shared>, serving: &Arc<Serving>, state: &mut State) {
+    if let Some(word) = state.word.take() {
+        let (word, rest) = *word;
+        let text = ops::four_letter::answer(shared, serving, word, &rest).await;
+        shared.stats.sent_text(text.len());
+        state.output.extend_from_slice(text.as_bytes());
+        state.closing = true;
+        state.driven = true;
+    }
+}
+
+/// Waits for whatever may let a connection go on.
+fn wait(
+    client: &Client,
+    stream: &TcpStream,
+    state: &State,
+    deadline: &mut Deadline,
+    context: &mut Context<'_>,
+) -> Poll<Woken> {
+    let mut woken = Woken {
+        rung: client.wake.poll_rung(context).is_ready(),
+        ..Woken::default()
+    };
+    if state.reads() {
+        woken.readable = woken.note(stream.poll_read_ready(context));
+    }
+    if state.unsent() > 0 {
+        woken.writable = woken.note(stream.poll_write_ready(context));
+    }
+    if let Some(deadline) = deadline {
+        woken.late = deadline.as_mut().poll(context).is_ready();
+    }
+    if woken.any() {
+        Poll::Ready(woken)
+    } else {
+        Poll::Pending
     }
 }
 
 /// Whether the client has closed its side, as far as the system has said.
 async fn hung_up(stream: &TcpStream) -> bool {
     let mut ready = std::pin::pin!(stream.ready(Interest::READABLE));
-    std::future::poll_fn(|context| {
+    poll_fn(|context| {
         Poll::Ready(match ready.as_mut().poll(context) {
             Poll::Ready(Ok(ready)) => ready.is_read_closed(),
             Poll::Ready(Err(_)) => true,
@@ -222,7 +302,37 @@ fn send(stream: &TcpStream, state: &mut State) -> bool {
     true
 }
 
-impl Task<'_> {
+impl<'a> Task<'a> {
+    fn of(entered: &'a Entered, serving: &'a Serving) -> Task<'a> {
+        Task {
+            shared: &entered.shared,
+            serving,
+            client: &entered.client,
+        }
+    }
+
+    /// Goes on after a wait. Returns false where the connection ends.
+    fn woken(&self, stream: &TcpStream, state: &mut State, woken: Woken) -> bool {
+        let metrics = &self.shared.stats.metrics;
+        if woken.failed {
+            return false;
+        }
+        if woken.rung {
+            state.loading = false;
+        }
+        let closing = state.closing;
+        if woken.readable && !self.receive(stream, state) {
+            metrics.connection_drop_count.increment();
+            return false;
+        }
+        // What has just come may be the handshake, or what closes it.
+        if woken.late && !closing && !state.closing && self.client.line.lock().conn.is_new() {
+            metrics.sessionless_connections_expired.increment();
+            return false;
+        }
+        !(woken.late && closing)
+    }
+
     /// One wait in the throttle of requests. Returns false where the connection has failed.
     async fn stall(&self, stream: &TcpStream, state: &mut State) -> bool {
         let throttles = &self.shared.throttles;
@@ -239,7 +349,7 @@ impl Task<'_> {
         let went_well = tokio::select! {
             went_well = writable => went_well,
             () = throttles.released.notified() => true,
-            () = self.client.wake.notified() => {
+            () = self.client.wake.rung() => {
                 state.loading = false;
                 true
             }
@@ -251,11 +361,12 @@ impl Task<'_> {
 
     /// The first point of the grid after the life of a connection without a session, as in Java:
     /// the grid's width is that life.
-    fn deadline(&self) -> Instant {
+    fn deadline(&self) -> Pin<Box<Sleep>> {
         let life = i64::from(self.serving.config.sessionless_timeout_ms);
         let now_ms = self.shared.clock.mono_ms();
         let until_ms = ((now_ms + life) / life + 1) * life;
-        Instant::now() + Duration::from_millis((until_ms - now_ms) as u64)
+        let life = Duration::from_millis((until_ms - now_ms) as u64);
+        Box::pin(sleep_until(Instant::now() + life))
     }
 
     /// Reads once, and takes what came. Returns false at the end of the stream.
@@ -349,7 +460,7 @@ impl Task<'_> {
                 && rest.len() >= 4
                 && let Some(word) = FourLetterWord::from_bytes([rest[0], rest[1], rest[2], rest[3]])
             {
-                state.word = Some((word, rest[4..].to_vec()));
+                state.word = Some(Box::new((word, rest[4..].to_vec())));
                 line.conn.close();
                 line.by_word = true;
                 shared.stats.received.increment();
@@ -458,6 +569,9 @@ impl Task<'_> {
         if touches {
             client.touched_ms.store(now_ms, Ordering::Release);
             client.touched.store(true, Ordering::Release);
+        }
+        if frames > 0 && line.conn.last_op() == Some(OpCode::Ping) {
+            line.rest();
         }
         state.held = held;
         let closing = line.conn.is_closing();
