@@ -66,10 +66,10 @@ impl Tree {
         let Some(parent) = self.slot(parent_path) else {
             return Err(Code::NoNode);
         };
-        let parent_acl = self.acls.get(self.arena.get(parent).acl).clone();
+        let parent_acl = self.acls.get(self.arena.get(parent).acl()).clone();
         let acl_id = self.acls.intern(acl);
         if let Some(slot) = self.slot(path) {
-            let old = core::mem::replace(&mut self.arena.get_mut(slot).acl, acl_id);
+            let old = self.arena.get_mut(slot).set_acl(acl_id);
             self.acls.release(old);
             self.mark_dirty(slot);
             return Err(Code::NodeExists);
@@ -88,7 +88,7 @@ impl Tree {
                 stat.pzxid = zxid.0;
                 node.set_stat(&stat);
             }
-            node.more_mut().count += 1;
+            node.rich_mut().count += 1;
         });
         let stat = StatPersisted {
             czxid: zxid.0,
@@ -141,7 +141,7 @@ impl Tree {
                 node.set_stat(&stat);
             }
             if slot.is_some() {
-                node.more_mut().count -= 1;
+                node.rich_mut().count -= 1;
             }
         });
         let Some(slot) = slot else {
@@ -149,9 +149,9 @@ impl Tree {
         };
         self.digest = self.digest.wrapping_sub(self.node_digest(path, slot));
         let node = self.detach(path, slot);
-        let acl = self.acls.get(node.acl).clone();
-        self.acls.release(node.acl);
-        let parent_acl = self.acls.get(self.arena.get(parent).acl).clone();
+        let acl = self.acls.get(node.acl()).clone();
+        self.acls.release(node.acl());
+        let parent_acl = self.acls.get(self.arena.get(parent).acl()).clone();
         self.node_count -= 1;
         self.data_size -= (path.len() + node.data_len()) as u64;
         if !self.complete {
@@ -218,7 +218,7 @@ impl Tree {
         let id = self.acls.intern(acl);
         let mut old = id;
         self.change(path, slot, |node| {
-            old = core::mem::replace(&mut node.acl, id);
+            old = node.set_acl(id);
             let mut stat = node.stat();
             stat.aversion = aversion;
             node.set_stat(&stat);

@@ -132,7 +132,7 @@ impl Tree {
         self.acls.adopt(row.acl);
         let slot = self.attach(path, row.data, &row.stat, row.acl, row.crc);
         if row.children > 0 {
-            self.arena.get_mut(slot).more_mut().count = row.children;
+            self.arena.get_mut(slot).rich_mut().count = row.children;
         }
         self.quota_installed(path);
         Ok(())
@@ -209,7 +209,7 @@ impl Tree {
                 path: &path,
                 row: Row {
                     stat: node.stat(),
-                    acl: node.acl,
+                    acl: node.acl(),
                     children: node.count(),
                     crc: node.crc,
                     data: node.data(),

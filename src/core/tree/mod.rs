@@ -35,7 +35,7 @@ pub use apply::{Created, Deleted, Modified};
 pub use load::{Change, Meta, Row};
 pub use view::NodeView;
 
-use node::{Arena, NO_PARENT, Node, ROOT, Slot};
+use node::{Arena, Node, ROOT, Slot};
 
 /// What a lookup finds.
 #[derive(Debug)]
@@ -159,7 +159,7 @@ impl Tree {
         if let Some((parent, _)) = crate::path::split(path)
             && let Some(parent) = self.slot(parent)
         {
-            self.arena.get_mut(parent).more_mut().count += 1;
+            self.arena.get_mut(parent).rich_mut().count += 1;
         }
         self.mark_dirty(slot);
     }
@@ -177,9 +177,9 @@ impl Tree {
         let (mut slot, mut rest) = (slot, path.as_bytes());
         loop {
             let node = self.arena.get(slot);
-            if node.parent == NO_PARENT {
+            let Some(parent) = node.parent() else {
                 return rest.is_empty();
-            }
+            };
             let name = node.name_bytes();
             let Some(above) = rest
                 .strip_suffix(name)
@@ -187,7 +187,7 @@ impl Tree {
             else {
                 return false;
             };
-            (slot, rest) = (node.parent, above);
+            (slot, rest) = (parent, above);
         }
     }
 
@@ -258,11 +258,11 @@ impl Tree {
         let mut at = slot;
         loop {
             let node = self.arena.get(at);
-            if node.parent == NO_PARENT {
+            let Some(parent) = node.parent() else {
                 break;
-            }
+            };
             names.push(node.name());
-            at = node.parent;
+            at = parent;
         }
         let mut path = alloc::string::String::new();
         for name in names.iter().rev() {
@@ -284,22 +284,23 @@ impl Tree {
         crc: u32,
     ) -> Slot {
         let (parent, name) = match crate::path::split(path) {
-            None => (NO_PARENT, ""),
+            None => (None, ""),
             Some((parent, name)) => match self.slot(parent) {
-                Some(parent) => (parent, name),
+                Some(parent) => (Some(parent), name),
                 None => panic!("attach of {path:?} without its parent"),
             },
         };
         let hash = self.hash(path);
         let node = Node::new(parent, name, data, stat, acl, crc, (hash >> 32) as u32);
         let slot = self.arena.insert(node);
-        if parent == NO_PARENT {
-            assert!(slot == ROOT, "a second root in slot {slot}");
-        } else {
-            let children = &mut self.arena.get_mut(parent).more_mut().children;
-            let at = children.len() as u32;
-            children.push(slot);
-            self.arena.get_mut(slot).at = at;
+        match parent {
+            None => assert!(slot == ROOT, "a second root in slot {slot}"),
+            Some(parent) => {
+                let children = &mut self.arena.get_mut(parent).rich_mut().children;
+                let at = children.len() as u32;
+                children.push(slot);
+                self.arena.get_mut(slot).at = at;
+            }
         }
         let arena = &self.arena;
         self.index
@@ -321,14 +322,16 @@ impl Tree {
             "detach of {path:?} with {} children",
             node.count()
         );
-        let children = &mut self.arena.get_mut(node.parent).more_mut().children;
-        let at = node.at as usize;
-        children.swap_remove(at);
-        if children.is_empty() {
-            *children = Vec::new();
-        }
-        if let Some(moved) = children.get(at).copied() {
-            self.arena.get_mut(moved).at = node.at;
+        if let Some(parent) = node.parent() {
+            let children = &mut self.arena.get_mut(parent).rich_mut().children;
+            let at = node.at as usize;
+            children.swap_remove(at);
+            if children.is_empty() {
+                *children = Vec::new();
+            }
+            if let Some(moved) = children.get(at).copied() {
+                self.arena.get_mut(moved).at = node.at;
+            }
         }
         self.index_owner(path, node.owner(), false);
         node

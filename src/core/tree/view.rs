@@ -56,12 +56,12 @@ impl<'a> NodeView<'a> {
 
     /// The number of the node's list.
     pub fn acl_id(&self) -> AclId {
-        self.node().acl
+        self.node().acl()
     }
 
     /// The node's list.
     pub fn acl(&self) -> &'a List {
-        self.tree.acls.get(self.node().acl)
+        self.tree.acls.get(self.node().acl())
     }
 
     /// How many children exist.
