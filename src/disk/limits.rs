@@ -74,6 +74,11 @@ pub const OPEN_TABLES: i32 = 256;
 /// RocksDB: bytes that a scan reads ahead.
 pub const SCAN_READAHEAD: usize = 256 << 10;
 
+/// RocksDB: bytes that a compaction reads ahead of each table, and that it holds back of each table
+/// that it writes. RocksDB's own figures are eight and four times as much, and the C library does
+/// not give back what it once had.
+pub const COMPACTION_BUFFER: usize = 256 << 10;
+
 const _: () = assert!(
     WRITE_BYTES <= NODE_WRITE_BUFFER,
     "one batch must fit a memtable"

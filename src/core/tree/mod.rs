@@ -10,6 +10,7 @@
 //! node is resident.
 
 mod apply;
+mod index;
 mod load;
 mod node;
 mod view;
@@ -20,7 +21,6 @@ use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use zk_wire::digest;
 use zk_wire::stat::StatPersisted;
 
@@ -35,6 +35,7 @@ pub use apply::{Created, Deleted, Modified};
 pub use load::{Change, Meta, Row};
 pub use view::NodeView;
 
+use index::Index;
 use node::{Arena, Node, ROOT, Slot};
 
 /// What a lookup finds.
@@ -70,7 +71,7 @@ enum Dirty {
 #[derive(Debug)]
 pub struct Tree {
     arena: Arena,
-    index: HashTable<Slot>,
+    index: Index,
     hasher: FixedState,
     extended: Extended,
     acls: AclTable,
@@ -126,7 +127,7 @@ impl Tree {
     fn bare(extended: Extended, seed: u64) -> Tree {
         Tree {
             arena: Arena::default(),
-            index: HashTable::new(),
+            index: Index::default(),
             hasher: FixedState::with_seed(seed),
             extended,
             acls: AclTable::default(),
@@ -304,7 +305,7 @@ impl Tree {
         }
         let arena = &self.arena;
         self.index
-            .insert_unique(hash, slot, |slot| spread(arena.get(*slot).hash));
+            .insert(hash, slot, |slot| spread(arena.get(*slot).hash));
         self.index_owner(path, stat.ephemeral_owner, true);
         slot
     }
@@ -312,10 +313,8 @@ impl Tree {
     /// Unlinks a childless node.
     fn detach(&mut self, path: &str, slot: Slot) -> Node {
         let hash = self.hash(path);
-        match self.index.find_entry(hash, |at| *at == slot) {
-            Ok(entry) => drop(entry.remove()),
-            Err(_) => panic!("{path:?} in slot {slot} is not in the index"),
-        }
+        let known = self.index.remove(hash, slot);
+        assert!(known, "{path:?} in slot {slot} is not in the index");
         let node = self.arena.remove(slot);
         assert!(
             node.count() == 0,

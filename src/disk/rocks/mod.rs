@@ -19,8 +19,8 @@ use rocksdb::{
 
 use crate::error::{Error, Result};
 use crate::limits::{
-    ALL_WRITE_BUFFERS, BLOCK_CACHE, NODE_WRITE_BUFFER, OPEN_TABLES, OTHER_WRITE_BUFFER,
-    SCAN_READAHEAD,
+    ALL_WRITE_BUFFERS, BLOCK_CACHE, COMPACTION_BUFFER, NODE_WRITE_BUFFER, OPEN_TABLES,
+    OTHER_WRITE_BUFFER, SCAN_READAHEAD,
 };
 use crate::store::{Family, Merged, Store, TakePair};
 
@@ -77,6 +77,8 @@ fn database() -> Result<Options> {
     env.lower_high_priority_thread_pool_cpu_priority();
     options.set_env(&env);
     options.set_max_background_jobs(2);
+    options.set_compaction_readahead_size(COMPACTION_BUFFER);
+    options.set_writable_file_max_buffer_size(COMPACTION_BUFFER as u64);
     Ok(options)
 }
 
