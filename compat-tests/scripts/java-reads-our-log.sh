@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Apache ZooKeeper 3.9.5 on nothing but this server's log, against this server on the same log: the
 # same tree to the last byte, no digest that Java finds wrong, and then a differential run on top of it.
+# Not told to trust it, Java refuses such a folder: it must never take it for an empty one.
 #
 #   java-reads-our-log.sh BINARY TOOLS FOLDER...
 #
@@ -64,8 +65,24 @@ one() {
     return "$rc"
 }
 
+# Java without snapshot.trust.empty on the same log ends, and says why.
+refuses() {
+    local java="$work/refusing" rc=0
+    mkdir -p "$java/data/version-2"
+    cp "$1"/log.* "$java/data/version-2/"
+    timeout 60 "$COMPAT_DIR/scripts/java-server.sh" "$java" "$(free_port)" -XX:TieredStopAtLevel=1 \
+        "${flags[@]}" "${lines[@]}" >"$java/log" 2>&1 || rc=$?
+    if [ "$rc" -eq 0 ] || [ "$rc" -eq 124 ] || ! grep -q 'No snapshot found, but there are log entries' "$java/log"; then
+        tail -30 "$java/log" >&2
+        say "Java did not refuse $1: exit code $rc"
+        return 1
+    fi
+    printf '%s: refused by Java without snapshot.trust.empty\n' "$(basename "$1")"
+}
+
 passed=0
 failed=0
+refuses "$1" || failed=1
 for folder in "$@"; do
     if one "$folder"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
     stop
