@@ -11,6 +11,7 @@ use std::time::Instant;
 use parking_lot::{Mutex, RwLock};
 use zk_core::auth::Providers;
 use zk_core::auth::digest::Algorithm;
+use zk_core::io::Input;
 use zk_core::node::{self, ReplayError};
 use zk_core::owner::Extended;
 use zk_core::tree::{Need, Tree};
@@ -264,8 +265,11 @@ impl Server {
             spawn(process::LOG, move || thread.run(writer))?
         };
         let persist = {
+            let core = shared.clone();
             let persist = Persist {
-                shared: shared.clone(),
+                flushed: Box::new(move |zxid| {
+                    core.core.push(ToCore::Input(Input::Persisted(zxid)));
+                }),
                 queue: persist_queue.clone(),
                 store: store.clone(),
                 persisted,

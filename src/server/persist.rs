@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use zk_core::Zxid;
-use zk_core::io::Input;
 use zk_core::tree::Tree;
 use zk_disk::files::Files;
 use zk_disk::limits::WRITE_BYTES;
@@ -20,7 +19,6 @@ use zk_disk::persist::{Options, Persister};
 use zk_disk::purge::{self, Window};
 use zk_disk::store::{Batch, Meta, Store};
 
-use crate::gate::{Shared, ToCore};
 use crate::limits::{DIRTY_BYTES, KEEP_BATCH, SPARE_BATCHES};
 
 /// Exit code after the store failed.
@@ -41,24 +39,42 @@ struct Waiting {
 }
 
 /// Changes on their way to the store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PersistQueue {
     waiting: Mutex<Waiting>,
     filled: Condvar,
     drained: Condvar,
+    /// Bytes of rows at which nobody may make more.
+    bound: usize,
+}
+
+impl Default for PersistQueue {
+    fn default() -> PersistQueue {
+        PersistQueue::bounded(DIRTY_BYTES)
+    }
 }
 
 impl PersistQueue {
+    /// With so many bytes of rows as its bound.
+    pub fn bounded(bound: usize) -> PersistQueue {
+        PersistQueue {
+            waiting: Mutex::default(),
+            filled: Condvar::new(),
+            drained: Condvar::new(),
+            bound,
+        }
+    }
+
     /// Waits until the rows that wait for the store are below their bound.
     pub fn wait_for_room(&self) {
         let mut waiting = self.waiting.lock();
-        if waiting.bytes >= DIRTY_BYTES {
+        if waiting.bytes >= self.bound {
             tracing::warn!(
                 "the store is behind by {} MiB, writes wait",
                 waiting.bytes >> 20
             );
         }
-        while waiting.bytes >= DIRTY_BYTES {
+        while waiting.bytes >= self.bound {
             self.drained.wait(&mut waiting);
         }
     }
@@ -98,8 +114,8 @@ impl PersistQueue {
 
 /// What the thread needs beside the queue.
 pub struct Persist {
-    /// The way back to the core.
-    pub shared: Arc<Shared>,
+    /// Told what is durable in the store, whenever that is more.
+    pub flushed: Box<dyn Fn(Zxid) + Send>,
     /// The queue.
     pub queue: Arc<PersistQueue>,
     /// The store.
@@ -176,9 +192,7 @@ impl Persist {
                 Err(error) => fatal(&error),
             }
             if persister.flushed() > before {
-                self.shared
-                    .core
-                    .push(ToCore::Input(Input::Persisted(Zxid(persister.flushed()))));
+                (self.flushed)(Zxid(persister.flushed()));
                 self.purge(persister.flushed());
             }
             let mut waiting = self.queue.waiting.lock();

@@ -12,5 +12,6 @@ mod limits;
 mod log;
 mod metrics;
 mod startup;
+mod store;
 mod throttles;
 mod words;
