@@ -21,6 +21,7 @@ pub mod file;
 mod limits;
 pub mod op;
 pub mod password;
+pub mod quorum;
 pub mod stat;
 pub mod text;
 pub mod txn;

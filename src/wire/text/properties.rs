@@ -3,6 +3,7 @@
 //! Owns: lines, comments, continuation, separators and escapes. Does not know: any key, or that
 //! the last of several equal keys wins; nothing is trimmed.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -55,6 +56,34 @@ pub fn parse(file: &[u8]) -> Result<Vec<Property>, PropertiesError> {
         });
     }
     Ok(entries)
+}
+
+/// Reads a text that is there as characters already, as Java's reader of strings does: those above
+/// U+00FF stand for themselves.
+///
+/// # Errors
+/// [`PropertiesError`], for the first bad escape.
+pub fn parse_text(text: &str) -> Result<Vec<Property>, PropertiesError> {
+    let mut file = Vec::with_capacity(text.len());
+    // Whether the next character is escaped by a backslash, which then escapes the `u` instead.
+    let mut escaped = false;
+    for c in text.chars() {
+        match u8::try_from(c) {
+            Ok(byte) => {
+                escaped = byte == b'\\' && !escaped;
+                file.push(byte);
+            }
+            Err(_) => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    if !core::mem::take(&mut escaped) {
+                        file.push(b'\\');
+                    }
+                    file.extend_from_slice(format!("u{unit:04x}").as_bytes());
+                }
+            }
+        }
+    }
+    parse(&file)
 }
 
 fn is_blank(byte: u8) -> bool {
