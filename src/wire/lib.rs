@@ -1,8 +1,9 @@
 //! Every format that ZooKeeper writes or sends, in one place.
 //!
-//! Owns: the records of the client protocol, transactions (the body of a proposal and the
-//! payload of a log record are the same bytes), the files of a data directory, and the texts of
-//! configuration and four-letter words; with the numbers that name operations and errors.
+//! Owns: the records of the client and of the quorum protocol, transactions (the body of a
+//! proposal and the payload of a log record are the same bytes), the files of a data directory,
+//! and the texts of configuration and four-letter words; with the numbers that name operations
+//! and errors.
 //!
 //! Does not know: what an operation does, sockets, files, time. Everything here turns bytes into
 //! values and back.

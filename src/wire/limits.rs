@@ -23,5 +23,18 @@ pub const MAX_SNAPSHOT_TAIL: usize = (8 + 4 + 4 + 16 + SNAPSHOT_SEAL) + (8 + SNA
 /// A seal of a snapshot, in bytes: a checksum and the string `/`.
 pub const SNAPSHOT_SEAL: usize = 8 + 4 + 1;
 
+/// The identities of a client that a quorum packet carries, in bytes. Java has no bound here but
+/// for each of the strings.
+pub const PACKET_IDS_MAX: usize = 16 << 20;
+
+/// The least frame between election ports, in bytes behind its length.
+pub const ELECTION_FRAME_MIN: usize = 1;
+
+/// The greatest frame between election ports, in bytes behind its length.
+pub const ELECTION_FRAME_MAX: usize = 512 << 10;
+
+/// The addresses in the first message of an election connection, in bytes.
+pub const HELLO_ADDRESSES_MAX: usize = 2048;
+
 const _: () = assert!(MIN_PAYLOAD == 32);
 const _: () = assert!(MAX_SNAPSHOT_TAIL == 66);

@@ -522,6 +522,27 @@ impl Encode for Txn<'_> {
     }
 }
 
+/// The header of a transaction.
+///
+/// # Errors
+/// [`Error::Eof`] for less than a header.
+pub fn header_of(payload: &[u8]) -> Result<TxnHeader, Error> {
+    TxnHeader::decode(&mut Reader::new(payload))
+}
+
+/// The configuration that a transaction proposes: the new content of the configuration node, as
+/// text. `None` for any transaction but a whole reconfig.
+pub fn reconfig_text(payload: &[u8]) -> Option<&[u8]> {
+    let mut r = Reader::new(payload);
+    if TxnHeader::decode(&mut r).ok()?.op != OpCode::Reconfig.to_i32() {
+        return None;
+    }
+    let _path = r.buffer().ok()?;
+    let data = r.buffer().ok()?;
+    let _version = i32::decode(&mut r).ok()?;
+    data
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::vec;
@@ -586,6 +607,35 @@ mod tests {
         Buf::None.encode(&mut bytes);
         let error = Txn::decode(&mut Reader::new(&bytes)).unwrap_err();
         assert_eq!(error, Error::Length { at: 40, length: -1 });
+    }
+
+    #[test]
+    fn a_configuration_is_found_in_a_reconfig_only() {
+        let text = &b"version=1"[..];
+        for op in [OpCode::Reconfig, OpCode::SetData] {
+            for data in [None, Some(text)] {
+                let txn = Txn {
+                    header: header(op.to_i32()),
+                    body: TxnBody::SetData {
+                        op,
+                        path: Some("/zookeeper/config".into()),
+                        data,
+                        version: -1,
+                    },
+                    digest: None,
+                };
+                let bytes = txn.to_vec();
+                let expected = data.filter(|_| op == OpCode::Reconfig);
+                assert_eq!(reconfig_text(&bytes), expected);
+                assert_eq!(header_of(&bytes), Ok(txn.header));
+                for end in 0..bytes.len() {
+                    assert_eq!(reconfig_text(&bytes[..end]), None);
+                    assert_eq!(header_of(&bytes[..end]).is_ok(), end >= TxnHeader::MIN);
+                }
+                let digest = TxnDigest::default().to_vec();
+                assert_eq!(reconfig_text(&[bytes, digest].concat()), expected);
+            }
+        }
     }
 
     #[test]
