@@ -1,0 +1,224 @@
+//! What the log holds, without its payloads.
+//!
+//! Owns: the ranges of zxids in the log, one an epoch, where it begins, and the sizes of its
+//! files. Within an epoch counters are contiguous, so the ranges say of every zxid whether it is
+//! there.
+//!
+//! Does not know: files, payloads, what is committed.
+//!
+//! Invariants: ranges ascend by epoch; of two neighbours the later one begins with counter 1; the
+//! base is not behind the first range.
+
+use alloc::vec::Vec;
+
+use crate::ids::Zxid;
+
+/// The transactions of one epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The first.
+    pub first: Zxid,
+    /// The last.
+    pub last: Zxid,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    base: Zxid,
+    ranges: Vec<Range>,
+    segments: Vec<(Zxid, u64)>,
+}
+
+impl History {
+    /// A history whose log begins right behind `base` and holds `ranges`. `segments` are the log's
+    /// files: first zxid and bytes, ascending.
+    pub fn new(base: Zxid, ranges: Vec<Range>, segments: Vec<(Zxid, u64)>) -> History {
+        History {
+            base,
+            ranges,
+            segments,
+        }
+    }
+
+    /// What the log follows: every later transaction is in it.
+    pub fn base(&self) -> Zxid {
+        self.base
+    }
+
+    /// The last transaction, or the base if there is none.
+    pub fn end(&self) -> Zxid {
+        self.ranges.last().map_or(self.base, |range| range.last)
+    }
+
+    /// The ranges, ascending.
+    pub fn ranges(&self) -> &[Range] {
+        &self.ranges
+    }
+
+    /// Whether the log, or its base, holds this zxid.
+    pub fn has(&self, zxid: Zxid) -> bool {
+        zxid == self.base
+            || self
+                .ranges
+                .iter()
+                .any(|range| range.first <= zxid && zxid <= range.last)
+    }
+
+    /// The last transaction (or the base) that is not later than `zxid`; none if all are.
+    pub fn at_or_below(&self, zxid: Zxid) -> Option<Zxid> {
+        let found = self
+            .ranges
+            .iter()
+            .rev()
+            .find(|range| range.first <= zxid)
+            .map(|range| range.last.min(zxid));
+        found.or((self.base <= zxid).then_some(self.base))
+    }
+
+    /// The first transaction behind `zxid`.
+    pub fn first_after(&self, zxid: Zxid) -> Option<Zxid> {
+        self.ranges
+            .iter()
+            .find(|range| range.last > zxid)
+            .map(|range| range.first.max(Zxid(zxid.0.saturating_add(1))))
+    }
+
+    /// How many transactions lie in (`after`, `until`].
+    pub fn count(&self, after: Zxid, until: Zxid) -> u64 {
+        let mut count = 0;
+        for range in &self.ranges {
+            let from = range.first.0.max(after.0.saturating_add(1));
+            let to = range.last.0.min(until.0);
+            if from <= to {
+                count += (to - from) as u64 + 1;
+            }
+        }
+        count
+    }
+
+    /// Bytes of the log's files from the one that holds the first transaction behind `zxid`.
+    pub fn bytes_from(&self, zxid: Zxid) -> u64 {
+        let from = self
+            .segments
+            .iter()
+            .rposition(|(first, _)| *first <= zxid)
+            .unwrap_or(0);
+        self.segments[from..].iter().map(|(_, bytes)| *bytes).sum()
+    }
+
+    /// Takes in a transaction at the end.
+    ///
+    /// # Panics
+    /// It does not follow the last one ([`Zxid::follows`]).
+    pub fn append(&mut self, zxid: Zxid, bytes: usize) {
+        let end = self.end();
+        assert!(zxid.follows(end), "{zxid} cannot stand behind {end}");
+        match self.ranges.last_mut() {
+            Some(last) if last.last.epoch() == zxid.epoch() => last.last = zxid,
+            Some(_) | None => self.ranges.push(Range {
+                first: zxid,
+                last: zxid,
+            }),
+        }
+        match self.segments.last_mut() {
+            Some((_, total)) => *total += bytes as u64,
+            None => self.segments.push((zxid, bytes as u64)),
+        }
+    }
+
+    /// Forgets everything behind `zxid`.
+    pub fn cut(&mut self, zxid: Zxid) {
+        self.ranges.retain(|range| range.first <= zxid);
+        if let Some(last) = self.ranges.last_mut() {
+            last.last = last.last.min(zxid);
+        }
+        self.segments.retain(|(first, _)| *first <= zxid);
+    }
+
+    /// The log begins with a new file, or was shortened at its beginning: `base` and the files of
+    /// now.
+    pub fn set_files(&mut self, base: Zxid, segments: Vec<(Zxid, u64)>) {
+        self.base = self.base.max(base);
+        let base = self.base;
+        self.ranges.retain(|range| range.last > base);
+        if let Some(first) = self.ranges.first_mut() {
+            first.first = first.first.max(Zxid(base.0 + 1));
+        }
+        self.segments = segments;
+    }
+
+    /// Another server's state has taken the place of everything.
+    pub fn install(&mut self, base: Zxid) {
+        *self = History {
+            base,
+            ..History::default()
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn z(epoch: u32, counter: i64) -> Zxid {
+        Zxid(Zxid::start_of(epoch).0 + counter)
+    }
+
+    fn history() -> History {
+        let mut history = History::new(Zxid::ZERO, Vec::new(), Vec::new());
+        for n in 1..=5 {
+            history.append(z(0, n), 10);
+        }
+        for n in 1..=3 {
+            history.append(z(2, n), 10);
+        }
+        history
+    }
+
+    #[test]
+    fn it_knows_what_it_holds() {
+        let history = history();
+        assert_eq!(history.end(), z(2, 3));
+        assert!(history.has(z(0, 5)) && !history.has(z(0, 6)) && !history.has(z(2, 0)));
+        assert!(history.has(Zxid::ZERO));
+        assert_eq!(history.at_or_below(z(1, 7)), Some(z(0, 5)));
+        assert_eq!(history.at_or_below(z(2, 2)), Some(z(2, 2)));
+        assert_eq!(history.first_after(z(0, 5)), Some(z(2, 1)));
+        assert_eq!(history.first_after(z(0, 2)), Some(z(0, 3)));
+        assert_eq!(history.first_after(z(2, 3)), None);
+        assert_eq!(history.count(z(0, 3), z(2, 2)), 4);
+    }
+
+    #[test]
+    fn it_is_cut_and_goes_on() {
+        let mut history = history();
+        history.cut(z(2, 1));
+        assert_eq!(history.end(), z(2, 1));
+        history.cut(z(1, 0));
+        assert_eq!(history.end(), z(0, 5));
+        history.append(z(3, 1), 10);
+        assert_eq!(history.end(), z(3, 1));
+        history.cut(Zxid::ZERO);
+        assert_eq!(history.end(), Zxid::ZERO);
+    }
+
+    #[test]
+    fn its_beginning_moves() {
+        let mut history = history();
+        history.set_files(z(0, 3), Vec::new());
+        assert_eq!(history.base(), z(0, 3));
+        assert!(history.has(z(0, 3)) && !history.has(z(0, 2)));
+        assert_eq!(history.at_or_below(z(0, 2)), None);
+        history.install(z(5, 9));
+        assert_eq!(history.end(), z(5, 9));
+        history.append(z(5, 10), 1);
+        assert_eq!(history.count(z(5, 9), z(9, 0)), 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot stand behind")]
+    fn a_hole_is_no_history() {
+        history().append(z(2, 5), 1);
+    }
+}

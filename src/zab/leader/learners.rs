@@ -1,0 +1,470 @@
+//! What a leader says to one learner, and hears from it: from the first packet to UPTODATE, and
+//! what comes after.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use zk_wire::quorum::body::{AckEpoch, LeaderInfo, LearnerInfo, PROTOCOL};
+use zk_wire::quorum::packet::{Packet, PacketKind};
+
+use super::plan::{Facts, Row, plan};
+use super::{Ack, Handler, Kind, Leader, Phase, Stage};
+use crate::common::{Common, Turn};
+use crate::ids::{LinkId, Sid, Zxid};
+use crate::io::{Act, Base, StreamPlan, Tell};
+use crate::limits::{EPOCH_MAX, HANDOFF_TXNS, LEARNERS_MAX};
+use crate::rules::Rule;
+
+impl Leader {
+    /// Somebody has connected.
+    pub fn accepted(&mut self, c: &mut Common, link: LinkId, address: String) {
+        if self.handlers.len() >= LEARNERS_MAX {
+            c.warn(format!("{address} is one learner too many"));
+            c.out.act(Act::Hangup(link));
+            return;
+        }
+        let deadline_ms = c.now_ms + c.settings.init_ms();
+        let deadline_tick = self.tick + c.settings.init_limit + c.settings.sync_limit;
+        let handler = Handler::new(address, deadline_ms, deadline_tick);
+        self.handlers.insert(link, handler);
+    }
+
+    /// A link has ended.
+    pub fn closed(&mut self, c: &mut Common, link: LinkId, why: &str) -> Turn {
+        if let Some(h) = self.handlers.remove(&link) {
+            c.warn(format!("learner {} ({}) is gone: {why}", h.sid, h.address));
+            c.out.tell(Tell::LearnerGone(link));
+        }
+        Turn::Stay
+    }
+
+    /// Bytes have moved on a link that is in the middle of a snapshot.
+    pub fn heard(&mut self, c: &Common, link: LinkId) {
+        if let Some(h) = self.handlers.get_mut(&link)
+            && matches!(h.stage, Stage::Streaming | Stage::Live)
+        {
+            h.deadline_ms = c.now_ms + c.settings.init_ms();
+        }
+    }
+
+    /// A packet of a learner.
+    pub fn packet(&mut self, c: &mut Common, link: LinkId, packet: Packet) -> Turn {
+        let Some(h) = self.handlers.get_mut(&link) else {
+            return Turn::Stay;
+        };
+        let said = match h.stage {
+            Stage::Connected => self.greeted(c, link, &packet),
+            Stage::Told => self.promised(c, link, &packet),
+            Stage::Live => self.acknowledged(c, link, packet),
+            Stage::Synced | Stage::Serving => self.served(c, link, packet),
+            Stage::Greeted | Stage::Accepted | Stage::Streaming => {
+                Err(format!("{} in stage {:?}", packet.kind, h.stage))
+            }
+        };
+        match said {
+            Ok(turn) => turn,
+            Err(why) => {
+                self.drop_link(c, link, &why);
+                Turn::Stay
+            }
+        }
+    }
+
+    /// FOLLOWERINFO or OBSERVERINFO.
+    fn greeted(&mut self, c: &mut Common, link: LinkId, packet: &Packet) -> Result<Turn, String> {
+        let kind = match packet.kind {
+            PacketKind::FollowerInfo => Kind::Follower,
+            PacketKind::ObserverInfo => Kind::Observer,
+            other => return Err(format!("its first packet is {other}")),
+        };
+        let info = match &packet.data {
+            // A server without an id: the newest form of everything else.
+            None => LearnerInfo {
+                sid: -1,
+                protocol: PROTOCOL,
+                config_version: 0,
+            },
+            Some(data) => {
+                LearnerInfo::decode(data).map_err(|error| format!("its first packet: {error}"))?
+            }
+        };
+        if info.protocol < PROTOCOL {
+            return Err(format!("it speaks protocol 0x{:x}", info.protocol));
+        }
+        let sid = if packet.data.is_some() {
+            Sid(info.sid)
+        } else {
+            self.anonymous -= 1;
+            Sid(self.anonymous)
+        };
+        let mine = c.view.committed().version;
+        if info.config_version > mine {
+            return Err(format!(
+                "it has configuration 0x{:x}, here holds 0x{mine:x}",
+                info.config_version
+            ));
+        }
+        let accepted = Zxid(packet.zxid).epoch();
+        if accepted >= EPOCH_MAX {
+            return Err(format!("it has accepted epoch {accepted}"));
+        }
+        if sid == c.me() {
+            return Err(format!("it says that it is server {sid}, which I am"));
+        }
+        let before = self.links(|h| h.stage > Stage::Connected && h.sid == sid);
+        for old in before {
+            let new = &self.handlers[&link].address;
+            let why = format!("server {sid} has connected again, from {new}");
+            self.drop_link(c, old, &why);
+        }
+        let Some(h) = self.handlers.get_mut(&link) else {
+            return Ok(Turn::Stay);
+        };
+        h.sid = sid;
+        h.kind = kind;
+        h.stage = Stage::Greeted;
+        h.deadline_ms = c.now_ms + c.settings.init_ms();
+        self.propose_epoch(c, sid, accepted);
+        if !matches!(self.phase, Phase::Epoch | Phase::SavingAccepted(_)) {
+            self.tell_epoch(c, link);
+        }
+        Ok(Turn::Stay)
+    }
+
+    /// LEADERINFO: the epoch is settled, and written down.
+    pub(super) fn tell_epoch(&mut self, c: &mut Common, link: LinkId) {
+        let Some(h) = self.handlers.get_mut(&link) else {
+            return;
+        };
+        h.stage = Stage::Told;
+        h.deadline_ms = c.now_ms + c.settings.init_ms();
+        let body = LeaderInfo { protocol: PROTOCOL };
+        let zxid = Zxid::start_of(self.epoch).0;
+        let packet = Packet::with(PacketKind::LeaderInfo, zxid, body.encode());
+        c.out.send(link, packet);
+    }
+
+    /// ACKEPOCH.
+    fn promised(&mut self, c: &mut Common, link: LinkId, packet: &Packet) -> Result<Turn, String> {
+        if packet.kind != PacketKind::AckEpoch {
+            return Err(format!("{} instead of ACKEPOCH", packet.kind));
+        }
+        let epoch = AckEpoch::decode(packet.body())
+            .map_err(|error| format!("ACKEPOCH: {error}"))?
+            .epoch;
+        let Some(h) = self.handlers.get_mut(&link) else {
+            return Ok(Turn::Stay);
+        };
+        h.peer = Zxid(packet.zxid);
+        h.stage = Stage::Accepted;
+        h.deadline_ms = c.now_ms + c.settings.init_ms();
+        let sid = h.sid;
+        // Once enough have promised, whoever comes later is made equal, with more or with less.
+        if self.phase == Phase::Promises && epoch != -1 {
+            let theirs = (i64::from(epoch), h.peer);
+            let mine = (i64::from(self.summary.0), self.summary.1);
+            if is_more_recent(theirs, mine) {
+                return Err(format!(
+                    "it has epoch {} and zxid {}, more than my epoch {} and zxid {}",
+                    theirs.0, theirs.1, mine.0, mine.1
+                ));
+            }
+            if h.peer.0 != -1 && c.view.quorum().voters().contains(&sid) {
+                self.promised.insert(sid);
+                self.count_promises(c);
+            }
+        }
+        if matches!(
+            self.phase,
+            Phase::NewLeader | Phase::CatchingUp | Phase::Broadcast
+        ) {
+            self.synchronise(c, link);
+        }
+        Ok(Turn::Stay)
+    }
+
+    /// Where learners are brought to.
+    fn target(&self, c: &Common) -> Zxid {
+        if self.phase == Phase::Broadcast && c.settings.rules.hold(Rule::SyncUpToCommitted) {
+            self.proposals.committed()
+        } else {
+            c.history.end()
+        }
+    }
+
+    /// Begins to send what the learner lacks.
+    pub(super) fn synchronise(&mut self, c: &mut Common, link: LinkId) {
+        let end = self.target(c);
+        let Some(h) = self.handlers.get(&link) else {
+            return;
+        };
+        let plan = plan(&Facts {
+            history: &c.history,
+            end,
+            epoch: self.epoch,
+            peer: h.peer,
+            tree_bytes: c.tree_bytes,
+            factor: c.settings.snap_factor,
+            window: c.settings.commit_log_count,
+            force_snap: c.settings.force_snap,
+            rules: c.settings.rules,
+        });
+        if h.kind == Kind::Observer {
+            // Observers only: those who vote are needed.
+            let is_snap = plan.base == Base::Snap;
+            let under_way = self.handlers.values().filter(|other| {
+                other.kind == Kind::Observer
+                    && other.stage == Stage::Streaming
+                    && other.row.is_some_and(Row::is_snap) == is_snap
+            });
+            let most = if is_snap {
+                c.settings.max_snap_syncs
+            } else {
+                c.settings.max_diff_syncs
+            };
+            if under_way.count() >= most {
+                self.drop_link(c, link, "too many others are synchronised already");
+                return;
+            }
+        }
+        let (sid, peer) = (h.sid, h.peer);
+        c.info(format!(
+            "learner {sid} is at {peer}, I am at {end}: {} ({:?})",
+            name(plan.base),
+            plan.row
+        ));
+        if plan.base != Base::Diff(end) || plan.row != Row::Equal {
+            // What it has acknowledged and is to cut off does not count any more.
+            self.proposals.forget(sid, plan.after);
+        }
+        let Some(h) = self.handlers.get_mut(&link) else {
+            return;
+        };
+        h.stage = Stage::Streaming;
+        h.row = Some(plan.row);
+        h.deadline_ms = c.now_ms + c.settings.init_ms();
+        // What is durable can be read; the rest is in memory.
+        let until = end.min(c.durable);
+        if plan.base != Base::Snap && plan.after >= until {
+            c.out.send(link, first_packet(plan.base));
+            h.streamed = plan.after;
+            self.streamed(c, link, plan.after);
+        } else {
+            let plan = StreamPlan {
+                base: plan.base,
+                after: plan.after,
+                until,
+            };
+            c.out.act(Act::Stream(link, plan));
+        }
+    }
+
+    /// Its stream has sent everything up to here: either it goes on, or the learner joins those
+    /// that get everything as it comes.
+    pub fn streamed(&mut self, c: &mut Common, link: LinkId, upto: Zxid) {
+        let target = self.target(c);
+        let committed = self.proposals.committed();
+        let base = self.base;
+        let readable = target.min(c.durable);
+        let rest = c.history.count(upto, readable);
+        let Some(h) = self.handlers.get_mut(&link) else {
+            return;
+        };
+        if h.stage != Stage::Streaming {
+            return;
+        }
+        h.streamed = upto;
+        let window = self.proposals.window(upto, base);
+        let whole = upto >= target || (window.is_some() && rest <= HANDOFF_TXNS);
+        if !whole {
+            h.deadline_ms = c.now_ms + c.settings.init_ms();
+            c.out.act(Act::StreamMore(link, readable));
+            return;
+        }
+        for (zxid, payload) in window.into_iter().flatten() {
+            c.out.send(
+                link,
+                Packet::with(PacketKind::Proposal, zxid.0, payload.clone()),
+            );
+            c.out.send(link, Packet::new(PacketKind::Commit, zxid.0));
+        }
+        let window_rule = c.settings.rules.hold(Rule::NewLeaderAfterWindow);
+        if h.kind == Kind::Follower && window_rule {
+            for proposal in self.proposals.outstanding() {
+                if proposal.zxid > committed {
+                    c.out.send(
+                        link,
+                        Packet::with(
+                            PacketKind::Proposal,
+                            proposal.zxid.0,
+                            proposal.payload.clone(),
+                        ),
+                    );
+                }
+            }
+        }
+        h.stage = Stage::Live;
+        h.deadline_ms = c.now_ms + c.settings.init_ms();
+        let text = c.view.last_seen().text();
+        let zxid = Zxid::start_of(self.epoch).0;
+        let packet = Packet::with(PacketKind::NewLeader, zxid, text);
+        c.out.send(link, packet);
+    }
+
+    /// The first word behind NEWLEADER is its acknowledgement; followers before 3.8.5 and 3.9.2
+    /// may acknowledge transactions in front of it (ZOOKEEPER-4685).
+    fn acknowledged(
+        &mut self,
+        c: &mut Common,
+        link: LinkId,
+        packet: Packet,
+    ) -> Result<Turn, String> {
+        if packet.kind != PacketKind::Ack {
+            return Err(format!("{} instead of ACK of NEWLEADER", packet.kind));
+        }
+        let zxid = Zxid(packet.zxid);
+        if zxid != Zxid::start_of(self.epoch) {
+            if c.settings.rules.hold(Rule::TolerateEarlyAcks) {
+                return self.served(c, link, packet);
+            }
+            return Ok(Turn::Stay);
+        }
+        let sync_ms = c.settings.sync_ms();
+        let Some(h) = self.handlers.get_mut(&link) else {
+            return Ok(Turn::Stay);
+        };
+        h.stage = Stage::Synced;
+        h.deadline_ms = c.now_ms + sync_ms.max(c.settings.init_ms());
+        let (sid, kind) = (h.sid, h.kind);
+        if kind == Kind::Follower {
+            self.followed.insert(sid);
+        }
+        if self.phase == Phase::Broadcast {
+            self.serve(c, link);
+            return Ok(Turn::Stay);
+        }
+        Ok(self.count_followers(c))
+    }
+
+    /// UPTODATE, and what was held back until now.
+    pub(super) fn serve(&mut self, c: &mut Common, link: LinkId) {
+        let deadline_ms = c.now_ms + c.settings.sync_ms();
+        let Some(h) = self.handlers.get_mut(&link) else {
+            return;
+        };
+        h.stage = Stage::Serving;
+        h.deadline_ms = deadline_ms;
+        c.out.send(link, Packet::new(PacketKind::UpToDate, -1));
+        for packet in h.take_held() {
+            c.out.send(link, packet);
+        }
+    }
+
+    /// What a learner says that is synchronised.
+    fn served(&mut self, c: &mut Common, link: LinkId, packet: Packet) -> Result<Turn, String> {
+        let tick = self.tick + c.settings.sync_limit;
+        let Some(h) = self.handlers.get_mut(&link) else {
+            return Ok(Turn::Stay);
+        };
+        h.deadline_tick = tick;
+        if h.stage == Stage::Serving {
+            h.deadline_ms = c.now_ms + c.settings.sync_ms();
+        }
+        match packet.kind {
+            PacketKind::Ack => {
+                let zxid = Zxid(packet.zxid);
+                if zxid.counter() == 0 {
+                    // Of UPTODATE.
+                    return Ok(Turn::Stay);
+                }
+                h.acked(zxid);
+                if h.kind == Kind::Observer {
+                    return Ok(Turn::Stay);
+                }
+                let (sid, warned) = (h.sid, h.warned);
+                if self.proposals.ack(sid, zxid) == Ack::Unknown {
+                    if zxid.epoch() == self.epoch {
+                        return Err(format!("it acknowledges {zxid}, which nobody proposed"));
+                    }
+                    if !warned {
+                        c.warn(format!(
+                            "learner {sid} acknowledges {zxid} of another epoch"
+                        ));
+                    }
+                    if let Some(h) = self.handlers.get_mut(&link) {
+                        h.warned = true;
+                    }
+                    return Ok(Turn::Stay);
+                }
+                Ok(self.commit(c))
+            }
+            PacketKind::Ping => {
+                c.out.tell(Tell::Touched(link, packet));
+                Ok(Turn::Stay)
+            }
+            PacketKind::Revalidate => {
+                c.out.tell(Tell::Revalidate(link, packet));
+                Ok(Turn::Stay)
+            }
+            PacketKind::Request => {
+                if self.phase != Phase::Broadcast {
+                    return Err("it forwards a request before UPTODATE".into());
+                }
+                c.out.tell(Tell::Request(link, packet));
+                Ok(Turn::Stay)
+            }
+            other => {
+                // As in Java: it is said, and nothing follows from it.
+                c.warn(format!("learner {} sends {other}", h.sid));
+                Ok(Turn::Stay)
+            }
+        }
+    }
+
+    /// A packet of the node for a learner.
+    pub fn relay(&mut self, c: &mut Common, link: LinkId, packet: Packet) {
+        let served = self.handlers.get(&link);
+        if served.is_some_and(|h| h.stage >= Stage::Synced) {
+            c.out.send(link, packet);
+        }
+    }
+
+    /// Learners that are served, and of them the observers.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let serving: Vec<Kind> = self
+            .handlers
+            .values()
+            .filter(|h| h.stage >= Stage::Live)
+            .map(|h| h.kind)
+            .collect();
+        let observers = serving.iter().filter(|k| **k == Kind::Observer).count();
+        (self.handlers.len(), serving.len() - observers, observers)
+    }
+}
+
+/// Whether a server's epoch and zxid are later than another's. The zxid at the start of an epoch
+/// is no transaction: in the same epoch it says no more than the last one before it.
+fn is_more_recent(theirs: (i64, Zxid), mine: (i64, Zxid)) -> bool {
+    if theirs.0 != mine.0 {
+        return theirs.0 > mine.0;
+    }
+    let is_start = theirs.1.counter() == 0 && i64::from(theirs.1.epoch()) == theirs.0;
+    theirs.1 > mine.1 && !(is_start && mine.1.epoch() < theirs.1.epoch())
+}
+
+fn first_packet(base: Base) -> Packet {
+    match base {
+        Base::Diff(zxid) => Packet::new(PacketKind::Diff, zxid.0),
+        Base::Trunc(zxid) => Packet::new(PacketKind::Trunc, zxid.0),
+        Base::Snap => unreachable!("a snapshot is sent by a stream"),
+    }
+}
+
+fn name(base: Base) -> &'static str {
+    match base {
+        Base::Diff(_) => "DIFF",
+        Base::Trunc(_) => "TRUNC",
+        Base::Snap => "SNAP",
+    }
+}

@@ -1,0 +1,37 @@
+//! Every bound of the quorum layer.
+
+/// Payloads of committed transactions that a leader keeps, bytes: a learner that has caught up to
+/// here with the log is handed over to the live stream from memory.
+pub const WINDOW_BYTES: usize = 32 << 20;
+
+/// Payloads that a server keeps while it reads the log back to feed its tree, bytes; behind that
+/// they are read again.
+pub const FEED_BYTES: usize = 16 << 20;
+
+/// Bytes of the log that are asked for at once to feed the tree.
+pub const FEED_READ_BYTES: u64 = 4 << 20;
+
+/// Learners of one leader at once, those under way included.
+pub const LEARNERS_MAX: usize = 1_024;
+
+/// Votes that wait to be judged while an election is not under way, at most: each sender's last
+/// one is enough.
+pub const VOTES_MAX: usize = 1_024;
+
+/// Tries of a learner to reach its leader (Java's number).
+pub const DIAL_TRIES: u32 = 5;
+
+/// The largest epoch that is taken from a peer. An epoch counts elections: one beyond that is
+/// garbage, and to promise it would leave none for the next leader.
+pub const EPOCH_MAX: u32 = i32::MAX as u32 - 1;
+
+/// The last counter of an epoch that a transaction gets. The one behind it would be the last that
+/// fits, and Java leaves it out.
+pub const COUNTER_MAX: u32 = 0xffff_fffe;
+
+/// What is held back from one learner between NEWLEADER and UPTODATE, bytes; a learner that lets
+/// more pile up is dropped.
+pub const HELD_BYTES: usize = 64 << 20;
+
+/// How many transactions a learner may lack in the log for the rest to be given from memory.
+pub const HANDOFF_TXNS: u64 = 10_000;
