@@ -296,7 +296,7 @@ impl Conn {
         };
         self.read_only_byte = request.read_only.is_some();
         // A client that has seen more than this server knows must find another one.
-        if request.last_zxid_seen > view.tree.last_zxid().0 {
+        if request.last_zxid_seen > view.tree.served_zxid().0 {
             return self.end();
         }
         let timeout_ms = crate::session::clamp(
@@ -465,7 +465,7 @@ impl Conn {
         };
         let header = ReplyHeader {
             xid: header.xid,
-            zxid: view.tree.last_zxid().0,
+            zxid: view.tree.served_zxid().0,
             err: Code::ThrottledOp.to_i32(),
         };
         self.finish(framed(&header, None), false, view.tally);
@@ -585,7 +585,7 @@ impl Conn {
         if !self.registered && arms(op) {
             self.register(view.watches);
         }
-        let zxid = view.tree.last_zxid().0;
+        let zxid = view.tree.served_zxid().0;
         let start = self.out.len();
         let xid = if op == OpCode::Ping { xid::PING } else { xid };
         // Length and header first, corrected below.
@@ -686,7 +686,13 @@ impl Conn {
     }
 
     /// Answers the oldest write. What stands in front of it has been run.
+    ///
+    /// SESSIONMOVED is none: the connection ends without it, for what is wrong is the connection
+    /// (ZOOKEEPER-710). Nor is CONNECTIONLOSS, of a write whose outcome is not known.
     pub fn done(&mut self, cxid: i32, reply: &Reply<'_>) {
+        if reply.err == Code::SessionMoved.to_i32() || reply.err == Code::ConnectionLoss.to_i32() {
+            return self.close();
+        }
         match self.slots.front() {
             Some(Slot::Write { xid }) if *xid == cxid => {}
             // Closed meanwhile.

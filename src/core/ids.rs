@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-pub use zk_zab::ids::{Now, Zxid};
+pub use zk_zab::ids::{LinkId, Now, Zxid};
 
 /// A session's id: the server's id in the top byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +25,11 @@ pub struct ConnId(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HistoryEnd(pub Zxid);
 
+/// How much of the history is certain: no election can take it back. On a standalone server all of
+/// it that is durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Committed(pub Zxid);
+
 /// How far the tree in memory is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Applied(pub Zxid);
@@ -34,15 +39,18 @@ pub struct Applied(pub Zxid);
 pub struct Persisted(pub Zxid);
 
 /// What clients are told and compared with. Equal to [`Applied`] but on an established leader
-/// that has no transaction of its epoch yet.
+/// that has no transaction of its epoch yet: then it is the epoch's own zxid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Served(pub Zxid);
 
-/// The four zxids, which a standalone server keeps apart too.
+/// The five zxids, which a standalone server keeps apart too. Always `applied <= committed`,
+/// `applied <= history_end` and `persisted <= applied`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// Durable end of the log.
     pub history_end: HistoryEnd,
+    /// What is certain.
+    pub committed: Committed,
     /// State of the tree.
     pub applied: Applied,
     /// State of the store.

@@ -13,7 +13,7 @@ use jute::Encode;
 use zk_wire::OpCode;
 
 use crate::acl::Ids;
-use crate::ids::{ConnId, SessionId, Zxid};
+use crate::ids::{ConnId, LinkId, SessionId, Zxid};
 use crate::tree::{Need, Tree};
 use crate::watch::{Event, Watches};
 
@@ -99,6 +99,35 @@ pub enum Effect {
     /// Bring rows into the tree, then say `Loaded`. Said again with every input for as long as
     /// they are missing.
     Load(Need),
+    /// On a learner: ask the leader. In the order of these effects.
+    Forward {
+        /// Whose request.
+        session: SessionId,
+        /// The request's xid; 0 for a new session.
+        cxid: i32,
+        /// Which.
+        op: OpCode,
+        /// The frame behind the header; a new session's timeout.
+        body: Bytes,
+        /// Identities at its receipt.
+        ids: Ids,
+    },
+    /// On a learner: ask the leader whether a session lives; [`crate::Node::revalidated`] answers.
+    Revalidate {
+        /// Which session.
+        session: SessionId,
+        /// Milliseconds, agreed anew.
+        timeout_ms: i32,
+    },
+    /// On a leader: the oldest sync of the server behind this link is answered. Leaves behind the
+    /// commits that were told before.
+    SyncReply {
+        /// Which server's.
+        link: LinkId,
+    },
+    /// On a leader: the epoch has no zxid left. What was asked stays unanswered; somebody else
+    /// must lead.
+    Resign,
 }
 
 /// The outcome of a write.

@@ -129,6 +129,10 @@ impl CoreLoop {
             match effect {
                 Effect::Append { zxid, payload } => records.push((zxid, payload)),
                 Effect::Load(need) => self.shared.loads.push((need, None)),
+                Effect::Forward { .. }
+                | Effect::Revalidate { .. }
+                | Effect::SyncReply { .. }
+                | Effect::Resign => panic!("{effect:?} of a standalone server"),
             }
         }
         let queued = records.len() as u64;

@@ -41,7 +41,7 @@ pub(super) fn prep<'a>(
         zxid,
         time_ms: now.wall_ms,
         session: SessionId(0),
-        session_live: true,
+        allowed: Ok(()),
         ids: &[],
         exceeded: None,
     }
@@ -105,4 +105,51 @@ pub(super) fn prepare<'a>(
         | OpCode::CloseSession
         | OpCode::Error => panic!("{op:?} is not prepared here"),
     })
+}
+
+/// Whether a request's body makes a request, so that a transaction can come of it, be it an error.
+/// Java proposes one for a body that does not, but under a zxid that is taken.
+pub(super) fn is_decodable(op: OpCode, body: &[u8], max_field: usize) -> bool {
+    use zk_wire::client::{
+        CreateRequest, CreateTtlRequest, DeleteRequest, ReconfigRequest, SetAclRequest,
+        SetDataRequest,
+    };
+    fn parses<'a, T: Decode<'a>>(body: &'a [u8], max_field: usize) -> bool {
+        op::decode::<T>(body, max_field).is_ok()
+    }
+    match op {
+        OpCode::Create | OpCode::Create2 | OpCode::CreateContainer => {
+            parses::<CreateRequest<'_>>(body, max_field)
+        }
+        OpCode::CreateTtl => parses::<CreateTtlRequest<'_>>(body, max_field),
+        OpCode::Delete => parses::<DeleteRequest<'_>>(body, max_field),
+        OpCode::SetData => parses::<SetDataRequest<'_>>(body, max_field),
+        OpCode::SetAcl => parses::<SetAclRequest<'_>>(body, max_field),
+        OpCode::Reconfig => parses::<ReconfigRequest<'_>>(body, max_field),
+        // What is wrong with it otherwise costs a zxid of its own.
+        OpCode::Multi => op::multi::decode(body, max_field) != Err(Malformed::Undecodable),
+        OpCode::CloseSession => true,
+        OpCode::Exists
+        | OpCode::GetData
+        | OpCode::GetAcl
+        | OpCode::GetChildren
+        | OpCode::GetChildren2
+        | OpCode::Sync
+        | OpCode::Ping
+        | OpCode::Check
+        | OpCode::CheckWatches
+        | OpCode::RemoveWatches
+        | OpCode::DeleteContainer
+        | OpCode::MultiRead
+        | OpCode::Auth
+        | OpCode::SetWatches
+        | OpCode::SetWatches2
+        | OpCode::Sasl
+        | OpCode::GetEphemerals
+        | OpCode::GetAllChildrenNumber
+        | OpCode::AddWatch
+        | OpCode::WhoAmI
+        | OpCode::CreateSession
+        | OpCode::Error => false,
+    }
 }

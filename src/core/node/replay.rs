@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use jute::{Decode, Reader};
 use zk_wire::txn::{Txn, TxnBody};
 
-use super::mismatch;
+use super::ledger::mismatch;
 use crate::config::Config;
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::io::{Grant, Post, Reply};

@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use jute::Encode;
-use zk_wire::OpCode;
 use zk_wire::client::{
     Create2Response, MultiResult, PathResponse, StatResponse, encode_multi_results,
 };
 use zk_wire::txn::{SubTxn, TxnBody};
+use zk_wire::{Code, OpCode};
 
 use crate::ids::Zxid;
 use crate::io::Reply;
@@ -66,6 +66,11 @@ pub(super) fn respond(
             let TxnBody::Multi(subs) = body else {
                 panic!("a multi's answer for {:?}", body.op());
             };
+            let moved = Answer::Error(Code::SessionMoved.to_i32());
+            if answers.contains(&moved) {
+                // It is the connection that is wrong, not one operation.
+                return reply(Code::SessionMoved.to_i32(), None);
+            }
             let results: Vec<_> = answers
                 .iter()
                 .zip(subs)

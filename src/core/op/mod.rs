@@ -89,8 +89,8 @@ pub struct Prep<'a> {
     pub time_ms: i64,
     /// Who asks.
     pub session: SessionId,
-    /// Whether the session lives.
-    pub session_live: bool,
+    /// What the session may do: nothing if it is gone, or another server's client by now.
+    pub allowed: Result<(), Code>,
     /// Identities at the request's receipt.
     pub ids: &'a [Identity],
     /// A path that a hard quota has refused.
@@ -101,13 +101,9 @@ impl Prep<'_> {
     /// The session's check that opens every write.
     ///
     /// # Errors
-    /// SESSIONEXPIRED.
+    /// SESSIONEXPIRED, SESSIONMOVED.
     pub fn check_session(&self) -> Result<(), Stop> {
-        if self.session_live {
-            Ok(())
-        } else {
-            Err(Code::SessionExpired.into())
-        }
+        Ok(self.allowed?)
     }
 
     /// The node at `path` as it will be, or NONODE.

@@ -2,4 +2,4 @@
 
 mod tracker;
 
-pub use tracker::{Tracker, clamp};
+pub use tracker::{Owner, Tracker, clamp};

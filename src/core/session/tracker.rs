@@ -7,7 +7,21 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use crate::ids::SessionId;
+use zk_wire::Code;
+
+use crate::ids::{LinkId, SessionId};
+
+/// Whose client a session is. In an ensemble a server's link is its name: one that comes back has
+/// another, and its clients must be validated anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Nobody's yet: the first that sends a request for it.
+    None,
+    /// This server's.
+    Me,
+    /// That of the server at the other end.
+    Link(LinkId),
+}
 
 #[derive(Debug)]
 struct Tracked {
@@ -16,8 +30,7 @@ struct Tracked {
     heard_ms: i64,
     expiry_ms: i64,
     closing: bool,
-    /// The server whose client it is.
-    owner: u8,
+    owner: Owner,
 }
 
 /// See the module.
@@ -67,7 +80,7 @@ impl Tracker {
     }
 
     /// Begins to track a session, or goes on with one.
-    pub fn track(&mut self, id: SessionId, timeout_ms: i32, owner: u8, mono_ms: i64) {
+    pub fn track(&mut self, id: SessionId, timeout_ms: i32, owner: Owner, mono_ms: i64) {
         let expiry_ms = self.bucket(mono_ms, timeout_ms);
         let tracked = Tracked {
             timeout_ms,
@@ -126,15 +139,61 @@ impl Tracker {
         true
     }
 
+    /// A server says that the session is its client's: it is tracked from now on, if it was not
+    /// before, and has that owner.
+    ///
+    /// # Errors
+    /// SESSIONEXPIRED: it is being closed.
+    pub fn adopt(
+        &mut self,
+        id: SessionId,
+        timeout_ms: i32,
+        owner: Owner,
+        mono_ms: i64,
+    ) -> Result<(), Code> {
+        if !self.sessions.contains_key(&id) {
+            self.track(id, timeout_ms, owner, mono_ms);
+            return Ok(());
+        }
+        if !self.attach(id, timeout_ms, mono_ms) {
+            return Err(Code::SessionExpired);
+        }
+        self.set_owner(id, owner);
+        Ok(())
+    }
+
+    /// Whether `owner` may write for the session. Of a session that is nobody's it becomes the
+    /// owner.
+    ///
+    /// # Errors
+    /// SESSIONEXPIRED: it is unknown or being closed. SESSIONMOVED: it is another's.
+    pub fn check(&mut self, id: SessionId, owner: Owner) -> Result<(), Code> {
+        let Some(tracked) = self
+            .sessions
+            .get_mut(&id)
+            .filter(|tracked| !tracked.closing)
+        else {
+            return Err(Code::SessionExpired);
+        };
+        if tracked.owner == Owner::None {
+            tracked.owner = owner;
+        }
+        if tracked.owner == owner {
+            Ok(())
+        } else {
+            Err(Code::SessionMoved)
+        }
+    }
+
     /// Says which server's client the session is now.
-    pub fn set_owner(&mut self, id: SessionId, owner: u8) {
+    pub fn set_owner(&mut self, id: SessionId, owner: Owner) {
         if let Some(tracked) = self.sessions.get_mut(&id) {
             tracked.owner = owner;
         }
     }
 
     /// Which server's client the session is.
-    pub fn owner(&self, id: SessionId) -> Option<u8> {
+    pub fn owner(&self, id: SessionId) -> Option<Owner> {
         self.sessions.get(&id).map(|tracked| tracked.owner)
     }
 
@@ -167,6 +226,12 @@ impl Tracker {
         if let Some(old) = self.sessions.remove(&id) {
             self.leave(old.expiry_ms, id);
         }
+    }
+
+    /// Forgets all sessions. Ids go on.
+    pub fn clear(&mut self) {
+        self.sessions.clear();
+        self.buckets.clear();
     }
 
     /// Marks every session closing whose time has come, and names them.
@@ -215,7 +280,7 @@ mod tests {
     fn expiry_is_rounded_up_to_the_next_tick() {
         let mut t = Tracker::new(1, 1000, 5);
         let id = t.next_id();
-        t.track(id, 4000, 1, 0);
+        t.track(id, 4000, Owner::Me, 0);
         assert!(t.expire(4999).is_empty());
         assert!(t.touch(id, 4000, 1500));
         assert!(t.expire(5999).is_empty());
@@ -228,7 +293,7 @@ mod tests {
     fn old_news_do_not_bring_the_expiry_forward() {
         let mut t = Tracker::new(1, 1000, 5);
         let id = t.next_id();
-        t.track(id, 4000, 1, 0);
+        t.track(id, 4000, Owner::Me, 0);
         assert!(t.touch(id, 4000, 3000));
         assert!(t.touch(id, 4000, 500));
         assert!(t.expire(7999).is_empty());
@@ -239,7 +304,7 @@ mod tests {
     fn the_timeout_of_the_last_connection_holds() {
         let mut t = Tracker::new(1, 1000, 5);
         let id = t.next_id();
-        t.track(id, 30_000, 1, 0);
+        t.track(id, 30_000, Owner::Me, 0);
         assert!(t.attach(id, 4000, 700));
         // Of the connection before, heard of in the same millisecond.
         assert!(t.touch(id, 30_000, 700));
@@ -247,10 +312,30 @@ mod tests {
     }
 
     #[test]
+    fn a_session_has_one_owner() {
+        let mut t = Tracker::new(1, 1000, 5);
+        let (a, b) = (Owner::Link(LinkId(1)), Owner::Link(LinkId(2)));
+        let id = t.next_id();
+        assert_eq!(t.check(id, a), Err(Code::SessionExpired));
+        t.track(id, 4000, Owner::None, 0);
+        assert_eq!(t.check(id, a), Ok(()));
+        assert_eq!(t.owner(id), Some(a));
+        assert_eq!(t.check(id, b), Err(Code::SessionMoved));
+        assert_eq!(t.check(id, Owner::Me), Err(Code::SessionMoved));
+        assert_eq!(t.adopt(id, 4000, b, 10), Ok(()));
+        assert_eq!(t.check(id, a), Err(Code::SessionMoved));
+        assert_eq!(t.check(id, b), Ok(()));
+        t.set_closing(id);
+        assert_eq!(t.check(id, b), Err(Code::SessionExpired));
+        assert_eq!(t.adopt(id, 4000, a, 20), Err(Code::SessionExpired));
+        assert_eq!(t.owner(id), Some(b));
+    }
+
+    #[test]
     fn an_id_in_the_table_is_not_given_again() {
         let mut t = Tracker::new(1, 1000, 5);
         let first = t.next_id();
-        t.track(SessionId(first.0 + 1), 4000, 1, 0);
+        t.track(SessionId(first.0 + 1), 4000, Owner::Me, 0);
         assert_eq!(t.next_id(), SessionId(first.0 + 2));
     }
 

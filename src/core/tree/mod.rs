@@ -86,6 +86,8 @@ pub struct Tree {
     node_count: u64,
     data_size: u64,
     last: Zxid,
+    /// Clients see no earlier zxid than this.
+    served: Zxid,
     digest_log: VecDeque<(Zxid, u64)>,
     complete: bool,
     /// Deleted while the tree is partial: the store may still have them.
@@ -142,6 +144,7 @@ impl Tree {
             node_count: 0,
             data_size: 0,
             last: Zxid::ZERO,
+            served: Zxid::ZERO,
             digest_log: VecDeque::new(),
             complete: false,
             known_absent: Set::default(),
@@ -418,6 +421,18 @@ impl Tree {
             }
             self.digest_log.push_back((zxid, self.digest));
         }
+    }
+
+    /// The zxid that clients are shown and compared with: that of the last applied transaction, but
+    /// for an established leader's that has none of its epoch.
+    #[inline]
+    pub fn served_zxid(&self) -> Zxid {
+        self.last.max(self.served)
+    }
+
+    /// Clients see at least `zxid` from now on.
+    pub fn serve_from(&mut self, zxid: Zxid) {
+        self.served = self.served.max(zxid);
     }
 
     /// The tree's digest, version 2.

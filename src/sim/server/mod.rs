@@ -343,6 +343,10 @@ impl Server {
                     judge.coverage.note(Seen::MissedWrite);
                     self.loader.want(need);
                 }
+                Effect::Forward { .. }
+                | Effect::Revalidate { .. }
+                | Effect::SyncReply { .. }
+                | Effect::Resign => return Err(format!("{effect:?} of a standalone server")),
             }
         }
         judge.stepped(self.node.is_stalled(), now)

@@ -69,7 +69,7 @@ fn nodes_of_unknown_sessions_go_first() {
         .iter()
         .map(|effect| match effect {
             Effect::Append { zxid, payload } => (*zxid, payload),
-            Effect::Load(need) => panic!("nothing is missing, and {need:?} is asked for"),
+            other => panic!("nothing is missing, and {other:?} is asked for"),
         })
         .collect();
     let zxids: Vec<i64> = appended.iter().map(|(zxid, _)| zxid.0).collect();
