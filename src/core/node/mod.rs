@@ -595,3 +595,6 @@ fn assert_settled(tree: &Tree) {
         "the tree was not asked to settle its quotas (Tree::settle_quotas)"
     );
 }
+
+#[cfg(test)]
+mod tests;
