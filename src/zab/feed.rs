@@ -39,7 +39,12 @@ impl Feed {
         }
     }
 
-    /// The tree is at `applied`, and nothing that was given and not applied is remembered.
+    /// How far the node was given records.
+    pub fn given(&self) -> Zxid {
+        self.fed
+    }
+
+    /// Nothing more is given; the node has kept what it was given up to `applied`.
     pub fn stop(&mut self, applied: Zxid) {
         *self = Feed {
             // An answer to a read that is still under way is not for what begins next.

@@ -94,12 +94,12 @@ pub enum In {
         /// Header, body and digest.
         payload: Bytes,
     },
-    /// The leader's node wants to know when everything proposed so far is committed.
-    SyncRead(u64),
     /// A packet that the node wants sent to the leader: REQUEST or REVALIDATE.
     ToLeader(Packet),
     /// A packet that the leader's node wants sent to a learner.
     ToLearner(LinkId, Packet),
+    /// What a peer has sent makes no sense to the node: its link is closed. Why.
+    Drop(LinkId, String),
     /// The server can lead or follow no longer.
     Resign(String),
 }
@@ -234,8 +234,6 @@ pub enum Tell {
     },
     /// A REQUEST of a learner.
     Request(LinkId, Packet),
-    /// What a [`In::SyncRead`] has waited for is committed.
-    Synced(u64),
     /// A learner asks whether a session is there, and whose it is from now on.
     Revalidate(LinkId, Packet),
     /// The leader's answer.

@@ -128,6 +128,11 @@ impl Zab {
         self.c.committed
     }
 
+    /// The log is durable up to here.
+    pub fn durable_end(&self) -> Zxid {
+        self.c.durable
+    }
+
     /// Accepted and current epoch.
     pub fn epochs(&self) -> (u32, u32) {
         (self.c.accepted, self.c.current)
@@ -216,13 +221,18 @@ impl Zab {
 
     /// Ends the role, and nothing of it stays but the log.
     fn end_role(&mut self) {
+        // The node keeps what it was given and is committed.
+        let given = match &self.role {
+            Role::Leading(leader) if leader.is_established() => self.c.history.end(),
+            _ => self.feed.given(),
+        };
         match &mut self.role {
             Role::Leading(leader) => leader.close(&mut self.c),
             Role::Learning(learner) => learner.close(&mut self.c),
             Role::Draining { .. } | Role::Waiting { .. } | Role::Looking => {}
         }
         self.c.out.tell(Tell::Rest);
-        self.feed.stop(self.c.applied);
+        self.feed.stop(given.min(self.c.committed));
     }
 
     /// Ends the role. Once everything appended is durable the server follows `vote`, or looks for
@@ -419,12 +429,6 @@ impl Zab {
                 }
                 _ => panic!("{zxid} is proposed by a server that does not lead"),
             },
-            In::SyncRead(token) => {
-                if let Role::Leading(leader) = &mut self.role {
-                    leader.sync(&mut self.c, token);
-                }
-                Turn::Stay
-            }
             In::ToLeader(packet) => {
                 if let Role::Learning(learner) = &self.role
                     && let Some(link) = learner.link()
@@ -439,6 +443,14 @@ impl Zab {
                 }
                 Turn::Stay
             }
+            In::Drop(link, why) => match &mut self.role {
+                Role::Leading(leader) => {
+                    leader.drop_link(&mut self.c, link, &why);
+                    Turn::Stay
+                }
+                Role::Learning(learner) if learner.link() == Some(link) => Turn::Leave(why),
+                _ => Turn::Stay,
+            },
             In::Resign(why) => match &self.role {
                 Role::Leading(_) | Role::Learning(_) => Turn::Leave(why),
                 Role::Draining { .. } | Role::Waiting { .. } | Role::Looking => Turn::Stay,

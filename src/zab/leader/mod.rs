@@ -337,7 +337,6 @@ impl Leader {
             payload: payload.clone(),
             joint: self.joint.clone(),
             change,
-            syncs: Vec::new(),
         });
         let packet = Packet::with(PacketKind::Proposal, zxid.0, payload.clone());
         let mut links = Vec::new();
@@ -359,13 +358,6 @@ impl Leader {
             return self.commit(c);
         }
         Turn::Stay
-    }
-
-    /// The node waits until everything proposed so far is committed.
-    pub fn sync(&mut self, c: &mut Common, token: u64) {
-        if !self.proposals.wait(token) {
-            c.out.tell(Tell::Synced(token));
-        }
     }
 
     /// My own log is durable up to here.
@@ -411,9 +403,6 @@ impl Leader {
             let (commit, inform) = decision(&proposal, leader);
             self.announce(c, &commit, &inform);
             c.commit(zxid);
-            for token in proposal.syncs {
-                c.out.tell(Tell::Synced(token));
-            }
             if !self.allowed {
                 c.out.tell(Tell::Muted);
             }
@@ -534,7 +523,7 @@ impl Leader {
     }
 
     /// Closes a link, for a reason that is told to whoever reads the log.
-    fn drop_link(&mut self, c: &mut Common, link: LinkId, why: &str) {
+    pub fn drop_link(&mut self, c: &mut Common, link: LinkId, why: &str) {
         if let Some(h) = self.handlers.remove(&link) {
             c.warn(format!(
                 "learner {} ({}) is dropped: {why}",

@@ -8,7 +8,6 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use bytes::Bytes;
 use zk_wire::quorum::config::QuorumConfig;
@@ -29,8 +28,6 @@ pub struct Proposal {
     pub joint: Arc<Joint>,
     /// The configuration that it proposes.
     pub change: Option<Arc<QuorumConfig>>,
-    /// What waits for its commit.
-    pub syncs: Vec<u64>,
 }
 
 /// What an acknowledgement was.
@@ -90,18 +87,6 @@ impl Proposals {
     pub fn push(&mut self, proposal: Proposal) {
         self.proposed = proposal.zxid;
         self.queue.push_back(proposal);
-    }
-
-    /// Something must wait until everything proposed so far is committed. Returns whether there is
-    /// anything to wait for.
-    pub fn wait(&mut self, token: u64) -> bool {
-        match self.queue.back_mut() {
-            Some(last) => {
-                last.syncs.push(token);
-                true
-            }
-            None => false,
-        }
     }
 
     /// A server's log is durable up to here. Logs are kept in order, so that says it of every

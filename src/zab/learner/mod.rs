@@ -14,10 +14,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use jute::{Decode, Reader};
 use zk_wire::quorum::body::{AckEpoch, Activate, InformActivate, LearnerInfo, PROTOCOL};
 use zk_wire::quorum::config::QuorumConfig;
 use zk_wire::quorum::packet::{Packet, PacketKind};
-use zk_wire::txn::{header_of, reconfig_text};
+use zk_wire::txn::{Txn, reconfig_text};
 
 use crate::common::{Common, Turn};
 use crate::feed::Feed;
@@ -501,8 +502,10 @@ impl Learner {
         feed: &mut Feed,
         payload: Bytes,
     ) -> Result<Option<Zxid>, String> {
-        let header = header_of(&payload).map_err(|error| format!("a transaction: {error}"))?;
-        let zxid = Zxid(header.zxid);
+        // All of it is read: what is in the log is applied, here and after a restart.
+        let txn = Txn::decode(&mut Reader::new(&payload));
+        let txn = txn.map_err(|error| format!("a transaction that cannot be read: {error}"))?;
+        let zxid = Zxid(txn.header.zxid);
         let end = self.end(c);
         if zxid <= end && c.settings.rules.hold(Rule::OneZxidOneTxn) {
             return Ok(None);
