@@ -5,6 +5,7 @@
 
 pub mod epoch;
 pub mod name;
+pub(crate) mod sections;
 pub mod snapshot;
 pub mod txn_log;
 

@@ -1,7 +1,8 @@
 //! Snapshots, uncompressed: a header, sessions, ACLs, nodes, and behind them up to two sections
 //! that later versions added; a seal after the nodes and after each section.
 //!
-//! Owns: the order of things and the seals. Does not know: compression, the tree (a node may name
+//! Owns: the order of things and the seals; how items look is in `sections`, since the tree behind
+//! a SNAP packet has the same. Does not know: compression, the tree (a node may name
 //! an ACL or a parent that is not there; snapshots are fuzzy), or which section a server demands.
 //!
 //! A seal is the Adler-32 of everything from the file's beginning to it, earlier seals included,
@@ -17,9 +18,12 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use adler2::Adler32;
-use jute::{Buf, Decode, Encode, Error, Reader, encode_len};
+use jute::{Buf, Decode, Encode, Error, Reader};
+
+pub use super::sections::OPEN_ACL;
 
 use super::FileHeader;
+use super::sections::{END, Part, Section, SectionEncoder, SectionError};
 use crate::client::Acl;
 use crate::limits::{MAX_SNAPSHOT_TAIL, SNAPSHOT_SEAL};
 use crate::stat::StatPersisted;
@@ -36,12 +40,6 @@ pub const HEADER: FileHeader = FileHeader {
     version: VERSION,
     dbid: -1,
 };
-
-/// The ACL id that is in no map: everybody may do everything.
-pub const OPEN_ACL: i64 = -1;
-
-/// What follows the nodes, and closes each seal.
-const END: &str = "/";
 
 /// Bytes of the section with the last zxid, and its seal.
 const LAST_ZXID_TAIL: usize = 8 + SNAPSHOT_SEAL;
@@ -175,13 +173,20 @@ pub enum Progress<'a> {
     Done,
 }
 
+impl From<SectionError> for SnapshotError {
+    fn from(error: SectionError) -> Self {
+        match error {
+            SectionError::Jute(error) => SnapshotError::Jute(error),
+            SectionError::Null { at } => SnapshotError::Null { at },
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Header,
-    /// Behind the header; the counts are of what is left.
-    Sessions(Option<i32>),
-    Acls(Option<i32>),
-    Nodes,
+    /// Behind the header.
+    Sections(Part),
     /// Behind the first seal; whether the digest was read.
     Tail {
         digest: bool,
@@ -248,9 +253,7 @@ impl Decoder {
                     self.tail(bytes, &mut r, digest)
                 }
                 State::Header => Self::header(&mut r),
-                State::Sessions(count) => Self::session(&mut r, count),
-                State::Acls(count) => Self::acl(&mut r, count),
-                State::Nodes => self.node(bytes, &mut r),
+                State::Sections(part) => self.section(bytes, &mut r, part),
             };
             let (item, state) = match step {
                 Ok(step) => step,
@@ -279,52 +282,32 @@ impl Decoder {
         if header.version != VERSION {
             return Err(SnapshotError::Version(header.version));
         }
-        Ok((None, State::Sessions(None)))
+        Ok((None, State::Sections(Part::FIRST)))
     }
 
-    fn session<'a>(r: &mut Reader<'a>, count: Option<i32>) -> Step<'a> {
-        let Some(left) = count else {
-            return Ok((None, State::Sessions(Some(i32::decode(r)?))));
+    fn section<'a>(&self, bytes: &[u8], r: &mut Reader<'a>, part: Part) -> Step<'a> {
+        let (item, part) = part.read(r)?;
+        let item = match item {
+            None => None,
+            Some(Section::Session { id, timeout }) => Some(Item::Session { id, timeout }),
+            Some(Section::Acl { id, acl }) => Some(Item::Acl { id, acl }),
+            Some(Section::Node {
+                path,
+                data,
+                acl,
+                stat,
+            }) => Some(Item::Node {
+                path,
+                data,
+                acl,
+                stat,
+            }),
+            Some(Section::End) => {
+                self.seal(bytes, r)?;
+                return Ok((Some(Item::NodesEnd), State::Tail { digest: false }));
+            }
         };
-        if left <= 0 {
-            return Ok((None, State::Acls(None)));
-        }
-        let item = Item::Session {
-            id: i64::decode(r)?,
-            timeout: i32::decode(r)?,
-        };
-        Ok((Some(item), State::Sessions(Some(left - 1))))
-    }
-
-    fn acl<'a>(r: &mut Reader<'a>, count: Option<i32>) -> Step<'a> {
-        let Some(left) = count else {
-            return Ok((None, State::Acls(Some(i32::decode(r)?))));
-        };
-        if left <= 0 {
-            return Ok((None, State::Nodes));
-        }
-        let id = i64::decode(r)?;
-        let null = SnapshotError::Null { at: r.position() };
-        let item = Item::Acl {
-            id,
-            acl: r.list()?.ok_or(null)?,
-        };
-        Ok((Some(item), State::Acls(Some(left - 1))))
-    }
-
-    fn node<'a>(&self, bytes: &[u8], r: &mut Reader<'a>) -> Step<'a> {
-        let path = r.string()?.ok_or(SnapshotError::Null { at: 0 })?;
-        if path == END {
-            self.seal(bytes, r)?;
-            return Ok((Some(Item::NodesEnd), State::Tail { digest: false }));
-        }
-        let item = Item::Node {
-            path,
-            data: r.buffer()?,
-            acl: i64::decode(r)?,
-            stat: StatPersisted::decode(r)?,
-        };
-        Ok((Some(item), State::Nodes))
+        Ok((item, State::Sections(part)))
     }
 
     /// What follows the first seal; all of it is in the reader.
@@ -445,9 +428,7 @@ pub fn items(file: &[u8]) -> impl Iterator<Item = Result<Item<'_>, SnapshotError
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    Sessions { left: usize, acls: usize },
-    Acls { left: usize },
-    Nodes,
+    Sections,
     Tail,
     BehindDigest,
     Done,
@@ -458,55 +439,36 @@ enum Stage {
 #[derive(Debug, Clone)]
 pub struct Encoder {
     stage: Stage,
+    sections: SectionEncoder,
     adler: Adler32,
 }
 
 impl Encoder {
     /// Begins a snapshot with this many sessions and ACLs.
     pub fn begin(sessions: usize, acls: usize, out: &mut Vec<u8>) -> Self {
-        let mut encoder = Encoder {
-            stage: Stage::Sessions {
-                left: sessions,
-                acls,
-            },
-            adler: Adler32::new(),
-        };
         let start = out.len();
         HEADER.encode(out);
-        encode_len(sessions, out);
-        encoder.settle(start, out);
+        let mut encoder = Encoder {
+            stage: Stage::Sections,
+            sections: SectionEncoder::begin(sessions, acls, out),
+            adler: Adler32::new(),
+        };
+        encoder.count(start, out);
         encoder
     }
 
     /// Appends a session.
     pub fn session(&mut self, id: i64, timeout: i32, out: &mut Vec<u8>) {
-        let Stage::Sessions {
-            left: left @ 1.., ..
-        } = &mut self.stage
-        else {
-            panic!("a session at {:?}", self.stage);
-        };
-        *left -= 1;
         let start = out.len();
-        id.encode(out);
-        timeout.encode(out);
-        self.settle(start, out);
+        self.sections.session(id, timeout, out);
+        self.count(start, out);
     }
 
     /// Appends an ACL; its id must not be [`OPEN_ACL`].
     pub fn acl(&mut self, id: i64, acl: &[Acl<'_>], out: &mut Vec<u8>) {
-        assert_ne!(id, OPEN_ACL, "this id is in no map");
-        let Stage::Acls { left: left @ 1.. } = &mut self.stage else {
-            panic!("an ACL at {:?}", self.stage);
-        };
-        *left -= 1;
         let start = out.len();
-        id.encode(out);
-        encode_len(acl.len(), out);
-        for entry in acl {
-            entry.encode(out);
-        }
-        self.settle(start, out);
+        self.sections.acl(id, acl, out);
+        self.count(start, out);
     }
 
     /// Appends a node, whose parent must have come before; the path of the root is empty.
@@ -518,21 +480,15 @@ impl Encoder {
         stat: &StatPersisted,
         out: &mut Vec<u8>,
     ) {
-        assert_eq!(self.stage, Stage::Nodes, "a node");
-        assert_ne!(path, END, "the path of the root is empty");
         let start = out.len();
-        Some(Cow::Borrowed(path)).encode(out);
-        data.encode(out);
-        acl.encode(out);
-        stat.encode(out);
-        self.adler.write_slice(&out[start..]);
+        self.sections.node(path, data, acl, stat, out);
+        self.count(start, out);
     }
 
     /// Ends the nodes, with the first seal.
     pub fn end_nodes(&mut self, out: &mut Vec<u8>) {
-        assert_eq!(self.stage, Stage::Nodes, "the end of the nodes");
         let start = out.len();
-        Some(Cow::Borrowed(END)).encode(out);
+        self.sections.end(out);
         self.seal(start, out);
         self.stage = Stage::Tail;
     }
@@ -565,16 +521,8 @@ impl Encoder {
         self.stage = Stage::Done;
     }
 
-    /// Counts what was appended since `start`, and goes on to the next stage when its count is
-    /// reached.
-    fn settle(&mut self, start: usize, out: &mut Vec<u8>) {
-        if let Stage::Sessions { left: 0, acls } = self.stage {
-            encode_len(acls, out);
-            self.stage = Stage::Acls { left: acls };
-        }
-        if self.stage == (Stage::Acls { left: 0 }) {
-            self.stage = Stage::Nodes;
-        }
+    /// Takes what was appended since `start` into the checksum.
+    fn count(&mut self, start: usize, out: &[u8]) {
         self.adler.write_slice(&out[start..]);
     }
 

@@ -13,3 +13,4 @@ pub mod hello;
 pub mod notification;
 pub mod packet;
 mod scan;
+pub mod snap;
