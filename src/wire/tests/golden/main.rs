@@ -8,6 +8,7 @@
 mod cases;
 mod client;
 mod files;
+mod quorum;
 mod show;
 mod text;
 mod txn;

@@ -47,13 +47,14 @@ public final class Fixtures {
         Fixtures fixtures = new Fixtures(Paths.get(args[0]));
         for (String format : new String[] {
             "client", "txn", "txn_log", "snapshot", "digest", "password", "utf8", "properties",
-            "four_letter_word",
+            "four_letter_word", "quorum",
         }) {
             fixtures.clear(format);
         }
         ClientFixtures.write(fixtures);
         TxnFixtures.write(fixtures);
         TextFixtures.write(fixtures);
+        QuorumFixtures.write(fixtures);
         System.out.println(fixtures.count + " cases");
     }
 

@@ -303,6 +303,12 @@ final class TxnFixtures {
             new TxnHeader(SESSION + (n > 15 ? 1 : 0), n, 0x1_0000_0000L + n, TIME + 10L * n, op), txn));
     }
 
+    /** The tree after the first transactions of the history, at most so many. */
+    static DataTree tree(int upTo) throws IOException {
+        List<Entry> log = history();
+        return apply(log, Math.min(upTo, log.size()));
+    }
+
     /** Applies the first transactions, and notes the digest after each. */
     private static DataTree apply(List<Entry> log, int upTo) {
         DataTree tree = new DataTree();
