@@ -13,15 +13,19 @@
 //! without doubt is refused with what was found and what to do, never guessed.
 
 pub mod directory;
+pub mod dynamic;
+pub mod epochs;
 pub mod error;
 pub mod files;
 pub mod limits;
 pub mod log;
 pub mod model;
+pub mod myid;
 pub mod persist;
 pub mod purge;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
+mod small;
 pub mod store;
 
 pub use error::{Corrupt, Error, Result};

@@ -79,6 +79,10 @@ pub const SCAN_READAHEAD: usize = 256 << 10;
 /// not give back what it once had.
 pub const COMPACTION_BUFFER: usize = 256 << 10;
 
+/// A file that is read whole (epochs, `myid`, the pointer to the store, texts of the
+/// configuration) has at most this many bytes.
+pub const SMALL_FILE: u64 = 1 << 20;
+
 const _: () = assert!(
     WRITE_BYTES <= NODE_WRITE_BUFFER,
     "one batch must fit a memtable"
