@@ -6,6 +6,10 @@
 //! writer notes where the log then ended, in a file beside it that is written but not synced. So
 //! the mark is never ahead of what is durable, and behind it only after a power cut.
 //!
+//! In an ensemble the log holds proposals that may never be committed. The mark also tells how far
+//! the log was known to be committed: a hint that a start may rely on, as what is committed stays
+//! so, and that is behind whenever it was not written again.
+//!
 //! Java knows nothing of this file and ignores it.
 
 use std::path::{Path, PathBuf};
@@ -18,8 +22,11 @@ use crate::files::{FileHandle, Files};
 pub const NAME: &str = "zabkeeper.mark";
 
 const MAGIC: &[u8; 4] = b"ZKDM";
-const VERSION: u32 = 1;
-const SIZE: usize = 40;
+const VERSION: u32 = 2;
+const SIZE: usize = 48;
+/// The first version, which had no committed zxid, is still read.
+const OLD_VERSION: u32 = 1;
+const OLD_SIZE: usize = 40;
 const SYNCED: u32 = 1;
 
 /// How far the log was durable when the mark was written.
@@ -33,6 +40,8 @@ pub struct Mark {
     pub zxid: i64,
     /// False when the log was written without fsync (`forceSync=no`): then nothing is known.
     pub synced: bool,
+    /// Up to here the log is known to be committed; 0 when nothing is known. Never above `zxid`.
+    pub committed: i64,
 }
 
 impl Mark {
@@ -44,25 +53,38 @@ impl Mark {
         out[16..24].copy_from_slice(&self.end.to_be_bytes());
         out[24..32].copy_from_slice(&self.zxid.to_be_bytes());
         out[32..36].copy_from_slice(&if self.synced { SYNCED } else { 0 }.to_be_bytes());
-        let sum = frame::checksum(&out[..36]);
-        out[36..].copy_from_slice(&sum.to_be_bytes());
+        out[36..44].copy_from_slice(&self.committed.to_be_bytes());
+        let sum = frame::checksum(&out[..44]);
+        out[44..].copy_from_slice(&sum.to_be_bytes());
         out
     }
 
-    fn decode(bytes: &[u8; SIZE]) -> Option<Mark> {
+    fn decode(bytes: &[u8]) -> Option<Mark> {
         let int = |at: usize| {
-            u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+            let four = bytes.get(at..at + 4)?.try_into().ok()?;
+            Some(u32::from_be_bytes(four))
         };
-        let long = |at: usize| (u64::from(int(at)) << 32) | u64::from(int(at + 4));
+        let long = |at: usize| Some((u64::from(int(at)?) << 32) | u64::from(int(at + 4)?));
+        let size = match int(4)? {
+            OLD_VERSION => OLD_SIZE,
+            VERSION => SIZE,
+            _ => return None,
+        };
         let sound = &bytes[..4] == MAGIC
-            && int(4) == VERSION
-            && int(32) <= SYNCED
-            && int(36) == frame::checksum(&bytes[..36]);
-        sound.then(|| Mark {
-            segment: long(8) as i64,
-            end: long(16),
-            zxid: long(24) as i64,
-            synced: int(32) == SYNCED,
+            && bytes.len() == size
+            && int(32)? <= SYNCED
+            && int(size - 4)? == frame::checksum(&bytes[..size - 4]);
+        if !sound {
+            return None;
+        }
+        let zxid = long(24)? as i64;
+        let committed = if size == SIZE { long(36)? as i64 } else { 0 };
+        Some(Mark {
+            segment: long(8)? as i64,
+            end: long(16)?,
+            zxid,
+            synced: int(32)? == SYNCED,
+            committed: committed.min(zxid),
         })
     }
 
@@ -86,11 +108,7 @@ impl Mark {
         let n = handle
             .read_full(&mut bytes, 0)
             .map_err(|e| Error::io("read", &path, e))?;
-        Ok(if n == SIZE {
-            Mark::decode(&bytes)
-        } else {
-            None
-        })
+        Ok(Mark::decode(&bytes[..n]))
     }
 }
 
@@ -141,20 +159,38 @@ impl MarkFile {
 mod tests {
     use super::*;
 
+    const MARK: Mark = Mark {
+        segment: 0x1_0000_0001,
+        end: 99,
+        zxid: 0x1_0000_0007,
+        synced: true,
+        committed: 0x1_0000_0005,
+    };
+
     #[test]
     fn encoding_round_trips_and_refuses_damage() {
-        let mark = Mark {
-            segment: 0x1_0000_0001,
-            end: 99,
-            zxid: 0x1_0000_0007,
-            synced: true,
-        };
-        let bytes = mark.encode();
-        assert_eq!(Mark::decode(&bytes), Some(mark));
+        let bytes = MARK.encode();
+        assert_eq!(Mark::decode(&bytes), Some(MARK));
         for at in 0..SIZE {
             let mut bad = bytes;
             bad[at] ^= 0x10;
             assert_eq!(Mark::decode(&bad), None, "byte {at}");
+            assert_eq!(Mark::decode(&bytes[..at]), None, "{at} bytes");
         }
+    }
+
+    #[test]
+    fn the_first_version_is_still_read() {
+        let mut old = MARK.encode()[..OLD_SIZE].to_vec();
+        old[7] = 1;
+        let sum = frame::checksum(&old[..36]);
+        old[36..].copy_from_slice(&sum.to_be_bytes());
+        let expected = Mark {
+            committed: 0,
+            ..MARK
+        };
+        assert_eq!(Mark::decode(&old), Some(expected));
+        old[36] ^= 1;
+        assert_eq!(Mark::decode(&old), None);
     }
 }

@@ -12,20 +12,24 @@
 //!   fsync (`forceSync=no`) too.
 //! - Scanning changes nothing; [`repair`] changes only what the scan has judged.
 
+mod contents;
 mod frame;
 mod late;
 mod mark;
+mod pins;
 mod reader;
 mod recover;
 mod segment;
 mod truncate;
 mod writer;
 
+pub use contents::LogContents;
 pub use frame::{checksum, follows};
 pub use late::LateSync;
 pub use mark::Mark;
+pub use pins::{Pin, PinnedReader, Pins};
 pub use reader::{Reader, Record};
 pub use recover::{Probe, Recovered, ScanOptions, Torn, repair, scan};
 pub use segment::{Segment, list};
-pub use truncate::truncate;
+pub use truncate::{Cut, truncate};
 pub use writer::{Options, Writer};

@@ -90,6 +90,11 @@ impl Reader {
         Ok(())
     }
 
+    /// First zxid of the segment that the next record comes from, or the last one came from.
+    pub(super) fn segment(&self) -> i64 {
+        self.segment
+    }
+
     /// The segment that the next record comes from, or the last one came from.
     pub fn file(&self) -> &Path {
         self.cursor.as_ref().map_or(&self.dir, |c| c.path())

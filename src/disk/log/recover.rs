@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use zk_wire::MIN_PAYLOAD;
 use zk_wire::file::txn_log::read_record;
 
+use super::contents;
 use super::frame::{self, OVERHEAD, PREFIX};
 use super::mark::Mark;
 use super::segment::{Cursor, Segment, Step, Why, list};
@@ -74,6 +75,8 @@ pub struct Recovered {
     pub first_zxid: Option<i64>,
     /// Last zxid of the log; `None` when it has no record.
     pub last_zxid: Option<i64>,
+    /// Epoch, first and last zxid of each run of records without a gap, in order.
+    pub ranges: Vec<(u32, i64, i64)>,
     /// The unfinished write that [`repair`] cuts off.
     pub torn: Option<Torn>,
     /// Files without a record at the end of the log, which [`repair`] removes; Java does so with
@@ -195,6 +198,7 @@ fn walk(
                         return Err(broken_chain(&segment.path, offset, last, zxid));
                     }
                     Some(_) | None => {
+                        contents::extend(&mut out.ranges, zxid);
                         if options.probe == Some(zxid) {
                             out.probe = Some(Probe {
                                 zxid,

@@ -17,6 +17,7 @@ use super::late::LateSync;
 use super::mark::{Mark, MarkFile};
 use super::recover::Recovered;
 use super::segment::Segment;
+use super::truncate::{Cut, truncate};
 use crate::error::{Error, Result, is_full};
 use crate::files::{FileHandle, Files};
 use crate::limits::{KEEP_BUFFER, MAX_BATCH, MAX_PAYLOAD, PREALLOC, PREALLOC_MARGIN, SEGMENT_SIZE};
@@ -66,6 +67,9 @@ pub struct Writer {
     /// Finished segments since this writer was opened.
     closed: Vec<Segment>,
     mark: MarkFile,
+    /// What the mark says.
+    noted: Mark,
+    committed: i64,
     /// Without `force_sync`.
     late: Option<LateSync>,
     /// Frames not yet written, with room for a file header in front.
@@ -108,6 +112,7 @@ impl Writer {
             end: tail.map_or(0, |s| s.end),
             zxid: base,
             synced: options.force_sync,
+            committed: recovered.mark.map_or(0, |mark| mark.committed.min(base)),
         };
         let mark = MarkFile::open(&*files, dir, now)?;
         let late = (!options.force_sync).then(|| LateSync::new(files.clone(), dir));
@@ -118,6 +123,8 @@ impl Writer {
             open: None,
             closed: Vec::new(),
             mark,
+            noted: now,
+            committed: now.committed,
             late,
             buffer: vec![0; FRONT],
             pending: 0,
@@ -266,13 +273,77 @@ impl Writer {
         open.segment.end = end;
         open.segment.last = self.appended;
         open.segment.records += self.pending;
-        self.mark.note(Mark {
+        let now = Mark {
             segment: open.segment.first,
             end,
             zxid: self.appended,
             synced: self.options.force_sync,
-        });
+            committed: self.committed,
+        };
+        self.note(now);
         Ok(())
+    }
+
+    fn note(&mut self, mut mark: Mark) {
+        mark.committed = mark.committed.min(mark.zxid);
+        if mark != self.noted {
+            self.mark.note(mark);
+            self.noted = mark;
+        }
+    }
+
+    /// Everything up to `zxid` is known to be committed. The mark says so from the next sync on,
+    /// as far as the log is durable.
+    pub fn set_committed(&mut self, zxid: i64) {
+        self.committed = self.committed.max(zxid);
+    }
+
+    /// Removes every record after `zxid`, durably, and is ready for the one that then follows.
+    /// What is pending is written first. `base` and the rules are those of [`truncate`]; that the
+    /// log ends before `zxid` is refused, unless `zxid` is the start of an epoch.
+    ///
+    /// Whoever knows the log's segments brings his list up to date with what is returned.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the log cannot be cut there: nothing but the sync was done, and the
+    /// writer can go on. [`Error::Io`] and [`Error::Poisoned`] as [`Writer::sync`]: where the log
+    /// ends is unknown.
+    pub fn cut(&mut self, zxid: i64, base: i64) -> Result<Cut> {
+        self.sync()?;
+        if zxid > self.durable && zxid & 0xffff_ffff != 0 {
+            return Err(Error::Refused {
+                found: format!(
+                    "the log is to be cut after zxid {zxid:#x} but ends at {:#x}",
+                    self.durable
+                ),
+                remedy: "It is of another history than the one that is to be followed".into(),
+            });
+        }
+        let done = self
+            .finish_segment()
+            .and_then(|()| truncate(&*self.files, &self.dir, zxid, base));
+        let cut = match done {
+            Err(error @ Error::Refused { .. }) => return Err(error),
+            Err(error) => {
+                self.poisoned = true;
+                return Err(error);
+            }
+            Ok(cut) => cut,
+        };
+        cut.apply(&mut self.closed);
+        self.appended = cut.end;
+        self.durable = cut.end;
+        self.committed = self.committed.min(cut.end);
+        self.roll = false;
+        let now = Mark {
+            segment: cut.last.as_ref().map_or(0, |s| s.first),
+            end: cut.last.as_ref().map_or(0, |s| s.end),
+            zxid: cut.end,
+            synced: self.options.force_sync,
+            committed: self.committed,
+        };
+        self.note(now);
+        Ok(cut)
     }
 
     /// Gives the padding back and forgets the segment. What it holds is durable already, or is
@@ -331,14 +402,20 @@ impl Writer {
     pub fn close(mut self) -> Result<i64> {
         let durable = self.sync()?;
         self.finish_segment()?;
+        let mut now = Mark {
+            committed: self.committed,
+            ..self.noted
+        };
         if let Some(last) = self.closed.last() {
-            self.mark.note(Mark {
+            now = Mark {
                 segment: last.first,
                 end: last.end,
                 zxid: durable,
                 synced: true,
-            });
+                ..now
+            };
         }
+        self.note(now);
         Ok(durable)
     }
 }

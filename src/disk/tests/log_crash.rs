@@ -237,7 +237,7 @@ fn kill_points_of_repair_and_truncate() {
         let cut = dice.below(world.history.len() as u64 + 1) as i64;
         world.disk.kill();
         world.disk.stop_at(dice.below(12));
-        let done = zk_disk::log::truncate(&*world.disk, &dir(), cut).is_ok();
+        let done = zk_disk::log::truncate(&*world.disk, &dir(), cut, 0).is_ok();
         world.disk.crash(&mut || dice.roll());
         world.acknowledged = cut as usize;
         if done {

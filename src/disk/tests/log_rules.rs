@@ -498,7 +498,7 @@ fn truncate_cuts_right_after_the_zxid() {
         };
         let mut writer = start(&disk, options);
         fill(&mut writer, 1..=25, 55);
-        truncate(&*disk, &dir(), cut).unwrap();
+        truncate(&*disk, &dir(), cut, 0).unwrap();
         let found = look(&disk).unwrap();
         assert_eq!(found.last_zxid, (cut > 0).then_some(cut));
         assert_eq!(found.torn, None);
@@ -508,10 +508,10 @@ fn truncate_cuts_right_after_the_zxid() {
     }
     let disk = foreign(&[(5, &[5, 6])]);
     assert!(matches!(
-        truncate(&*disk, &dir(), 4),
+        truncate(&*disk, &dir(), 4, 0),
         Err(Error::Refused { .. })
     ));
-    truncate(&*disk, &dir(), 9).unwrap();
+    truncate(&*disk, &dir(), 9, 0).unwrap();
     assert_eq!(look(&disk).unwrap().last_zxid, Some(6));
 }
 

@@ -109,7 +109,7 @@ fn recover(contents: &[&[u8]]) {
     if first == 0 {
         return;
     }
-    truncate(&*disk, dir, first).expect("it is in the log");
+    truncate(&*disk, dir, first, 0).expect("it is in the log");
     let cut = scan(&*disk, dir, ScanOptions::default()).expect("a sound log");
     assert_eq!(cut.last_zxid, Some(first));
 }
