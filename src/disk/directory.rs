@@ -18,8 +18,8 @@ use zk_wire::file::name::{self, Named};
 use crate::error::{Error, Result, Zxid};
 use crate::files::Files;
 use crate::log::{self, Recovered, ScanOptions, follows};
-use crate::purge;
-use crate::store::{FORMAT_VERSION, Meta, Store};
+use crate::store::{Base, FORMAT_VERSION, Meta, Store};
+use crate::{base, purge, small};
 
 /// Where everything lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,9 +64,10 @@ impl Layout {
         self.data_dir.join(STORE)
     }
 
-    /// Folder that RocksDB has to itself.
-    pub fn rocks(&self) -> PathBuf {
-        self.store().join("rocks")
+    /// The file that names the folder in use of those that RocksDB has to itself; see
+    /// [`crate::base`].
+    pub fn base_pointer(&self) -> PathBuf {
+        self.store().join("base")
     }
 
     fn format(&self) -> PathBuf {
@@ -134,6 +135,10 @@ pub struct Facts<'a> {
     pub layout: &'a Layout,
     /// The store.
     pub store: &'a StoreFound,
+    /// Where the store came from.
+    pub base: Base,
+    /// Whether a store was ever installed here in the place of another.
+    pub installed: bool,
     /// The log, scanned with the store's zxid as the probe.
     pub log: &'a Recovered,
     /// Zxids in the names of Java's snapshots, in order.
@@ -201,7 +206,8 @@ pub fn decide(facts: &Facts<'_>) -> Result<Boot> {
                 "Move the snapshots aside if they are leftovers; a directory of Apache ZooKeeper cannot be taken over yet",
             );
         }
-        if at > 0 {
+        // Beside a store that was installed there is no record before the next transaction.
+        if at > 0 && at != facts.base.log_floor {
             return refused(
                 format!(
                     "the store {store} is at zxid {} but there is no log in {logs}, so transactions behind it may be missing",
@@ -318,6 +324,15 @@ fn without_store(facts: &Facts<'_>, range: Option<(i64, i64)>) -> Result<Boot> {
             "A directory of Apache ZooKeeper cannot be taken over yet: give this server an empty dataDir and dataLogDir, or restore the store from a backup",
         );
     }
+    if facts.installed {
+        return refused(
+            format!(
+                "{state}, and the log does not hold what was taken over from another server with it"
+            ),
+            "Restore dataDir and dataLogDir together from a backup, or give this server an empty \
+             dataDir and dataLogDir: it then takes everything from the other servers of its ensemble",
+        );
+    }
     if range.is_none() {
         begun_later(facts, None)?;
     }
@@ -407,30 +422,22 @@ pub fn snapshots(files: &dyn Files, dir: &Path) -> Result<Vec<i64>> {
     Ok(zxids)
 }
 
-/// Reads the store's format file. True when there is a store to open.
-fn check_format(files: &dyn Files, layout: &Layout) -> Result<std::result::Result<bool, String>> {
+/// Reads the store's format file: the version of the store that is to be opened, `None` when
+/// there is no store.
+fn check_format(
+    files: &dyn Files,
+    layout: &Layout,
+) -> Result<std::result::Result<Option<u32>, String>> {
     let path = layout.format();
-    let exists = |path: &Path| {
-        files
-            .exists(path)
-            .map_err(|e| Error::io("look for", path, e))
-    };
-    if !exists(&path)? {
+    let Some(bytes) = small::read(files, &path)? else {
         // The file comes first, so without it there is nothing yet, or it was taken away.
-        return Ok(if exists(&layout.rocks())? {
+        return Ok(if small::exists(files, &base::current(files, layout)?.0)? {
             Err(format!("{} is missing", path.display()))
         } else {
-            Ok(false)
+            Ok(None)
         });
-    }
-    let handle = files
-        .open_read(&path)
-        .map_err(|e| Error::io("open", &path, e))?;
-    let mut bytes = [0; 64];
-    let n = handle
-        .read_full(&mut bytes, 0)
-        .map_err(|e| Error::io("read", &path, e))?;
-    let version = std::str::from_utf8(&bytes[..n]).ok().and_then(|text| {
+    };
+    let version = std::str::from_utf8(&bytes).ok().and_then(|text| {
         text.strip_suffix('\n')?
             .strip_prefix(FORMAT_WORD)?
             .trim()
@@ -444,41 +451,21 @@ fn check_format(files: &dyn Files, layout: &Layout) -> Result<std::result::Resul
             found,
             known: FORMAT_VERSION,
         }),
-        Some(_) => Ok(Ok(true)),
+        Some(found) => Ok(Ok(Some(found))),
     }
+}
+
+/// Writes the format file.
+fn put_format(files: &dyn Files, layout: &Layout) -> Result<()> {
+    let text = format!("{FORMAT_WORD} {FORMAT_VERSION}\n");
+    small::replace(files, &layout.format(), text.as_bytes())
 }
 
 /// Makes the store's folder with its format file, durably, in this order: a format file means
 /// that a store was begun.
 fn create_store(files: &dyn Files, layout: &Layout) -> Result<()> {
-    let folder = layout.store();
-    create_dir(files, &folder)?;
-    let path = layout.format();
-    let temporary = folder.join("FORMAT.tmp");
-    if files
-        .exists(&temporary)
-        .map_err(|e| Error::io("look for", &temporary, e))?
-    {
-        files
-            .remove(&temporary)
-            .map_err(|e| Error::io("remove", &temporary, e))?;
-    }
-    let mut handle = files
-        .create(&temporary)
-        .map_err(|e| Error::io("create", &temporary, e))?;
-    let text = format!("{FORMAT_WORD} {FORMAT_VERSION}\n");
-    handle
-        .write_at(text.as_bytes(), 0)
-        .map_err(|e| Error::io("write", &temporary, e))?;
-    handle
-        .sync_data()
-        .map_err(|e| Error::io("fsync", &temporary, e))?;
-    files
-        .rename(&temporary, &path)
-        .map_err(|e| Error::io("rename", &temporary, e))?;
-    files
-        .sync_dir(&folder)
-        .map_err(|e| Error::io("fsync", &folder, e))
+    create_dir(files, &layout.store())?;
+    put_format(files, layout)
 }
 
 /// Moves a store that cannot be used out of the way.
@@ -510,6 +497,8 @@ fn set_aside(files: &dyn Files, layout: &Layout) -> Result<PathBuf> {
 pub struct Opened<S> {
     /// The store, new or as it was.
     pub store: S,
+    /// Where the store came from.
+    pub base: Base,
     /// How to start.
     pub boot: Boot,
     /// The log, repaired. Its [`Recovered::torn`] is to be named in a log line.
@@ -518,6 +507,19 @@ pub struct Opened<S> {
     pub set_aside: Option<PathBuf>,
     /// Java's snapshots in the directory.
     pub snapshots: Vec<i64>,
+}
+
+impl<S> Opened<S> {
+    /// How far what is here is known to be committed: as far as the store, and as far as the mark
+    /// of the log says. What the log holds behind it may never have been.
+    pub fn committed(&self) -> i64 {
+        let store = match &self.boot {
+            Boot::Open { meta, .. } => meta.tree.zxid.0,
+            Boot::Fresh | Boot::Rebuild { .. } => 0,
+        };
+        let hint = self.log.mark.map_or(0, |mark| mark.committed);
+        store.max(hint.min(self.log.last_zxid.unwrap_or(store)))
+    }
 }
 
 /// Opens the directory: looks at store, log and snapshots, decides, and only then repairs the
@@ -535,17 +537,24 @@ pub fn open<S: Store>(
     let files = &**files;
     let snapshots = snapshots(files, &layout.snapshots())?;
     let mut store = None;
-    let found = match check_format(files, layout)? {
-        Err(why) => StoreFound::Damaged(why),
-        Ok(false) => StoreFound::Missing,
-        Ok(true) => {
-            let opened = open(&layout.rocks()).and_then(|store| Ok((store.meta()?, store)));
+    let mut origin = Base::default();
+    let format = check_format(files, layout)?;
+    let (folder, installed) = base::current(files, layout)?;
+    let found = match &format {
+        Err(why) => StoreFound::Damaged(why.clone()),
+        Ok(None) => StoreFound::Missing,
+        Ok(Some(_)) => {
+            let opened = open(&folder).and_then(|store| Ok((store.meta()?, store.base()?, store)));
             match opened {
-                Ok((Some(meta), there)) => {
+                Ok((Some(meta), base, there)) => {
                     store = Some(there);
+                    origin = base;
                     StoreFound::Present(meta)
                 }
-                Ok((None, there)) => {
+                Ok((None, _, _)) if installed => {
+                    StoreFound::Damaged(format!("{} holds no store", folder.display()))
+                }
+                Ok((None, _, there)) => {
                     store = Some(there);
                     StoreFound::Missing
                 }
@@ -563,6 +572,8 @@ pub fn open<S: Store>(
     let boot = decide(&Facts {
         layout,
         store: &found,
+        base: origin,
+        installed,
         log: &log,
         snapshots: &snapshots,
     })?;
@@ -571,10 +582,12 @@ pub fn open<S: Store>(
     if store.is_some() {
         // The start that made the format file may have ended before it was durable.
         create_dir(files, &layout.store())?;
-        let folder = layout.store();
-        files
-            .sync_dir(&folder)
-            .map_err(|e| Error::io("fsync", &folder, e))?;
+        small::sync_folder(files, &layout.format())?;
+        if format != Ok(Some(FORMAT_VERSION)) {
+            // Before anything is written that an older program would not understand.
+            put_format(files, layout)?;
+        }
+        base::sweep(files, layout)?;
     }
     log::repair(files, &logs, &log)?;
     let mut aside = None;
@@ -589,11 +602,12 @@ pub fn open<S: Store>(
         Some(store) => store,
         None => {
             create_store(files, layout)?;
-            open(&layout.rocks())?
+            open(&base::current(files, layout)?.0)?
         }
     };
     Ok(Opened {
         store,
+        base: origin,
         boot,
         log,
         set_aside: aside,

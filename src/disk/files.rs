@@ -111,6 +111,13 @@ pub trait Files: Send + Sync + fmt::Debug {
     /// What the system says.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Removes a folder with everything in it. A crash on the way, or before the folder above was
+    /// synced, leaves any part of it.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such folder, else what the system says.
+    fn remove_tree(&self, dir: &Path) -> io::Result<()>;
+
     /// Names in a folder, sorted.
     ///
     /// # Errors
@@ -203,6 +210,10 @@ impl Files for OsFiles {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn remove_tree(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir_all(dir)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {

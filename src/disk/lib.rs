@@ -12,6 +12,7 @@
 //! Invariants: nothing is durable before the sync that makes it so returned; what cannot be read
 //! without doubt is refused with what was found and what to do, never guessed.
 
+pub mod base;
 pub mod directory;
 pub mod dynamic;
 pub mod epochs;

@@ -555,6 +555,23 @@ impl Files for ModelFiles {
         Ok(())
     }
 
+    fn remove_tree(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.change()?;
+        if state.names.get(dir) != Some(&DIR) {
+            return Err(not_found());
+        }
+        let inside: Vec<PathBuf> = state
+            .names
+            .keys()
+            .filter(|path| path.starts_with(dir))
+            .cloned()
+            .collect();
+        for path in inside.into_iter().rev() {
+            state.op(NameOp::Remove(path));
+        }
+        Ok(())
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let state = self.lock();
         if !state.has_dir(dir) {

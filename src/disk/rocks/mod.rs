@@ -13,8 +13,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Env,
-    ErrorKind, FlushOptions, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DBRawIterator, Env, ErrorKind, FlushOptions, LogLevel, Options, ReadOptions, WriteBatch,
+    WriteOptions,
 };
 
 use crate::error::{Error, Result};
@@ -22,7 +23,7 @@ use crate::limits::{
     ALL_WRITE_BUFFERS, BLOCK_CACHE, COMPACTION_BUFFER, NODE_WRITE_BUFFER, OPEN_TABLES,
     OTHER_WRITE_BUFFER, SCAN_READAHEAD,
 };
-use crate::store::{Family, Merged, Store, TakePair};
+use crate::store::{Family, Frozen, Merged, Snapshot, Store, TakePair};
 
 /// A store in RocksDB.
 pub struct RocksStore {
@@ -210,19 +211,10 @@ impl Store for RocksStore {
         prefix: &[u8],
         take: &mut TakePair<'_>,
     ) -> Result<()> {
-        let mut options = ReadOptions::default();
-        // A scan passes by once: what it reads is not worth the cache.
-        options.fill_cache(false);
-        options.set_readahead_size(SCAN_READAHEAD);
-        let mut iterator = self.db.raw_iterator_cf_opt(self.family(family)?, options);
-        iterator.seek(from);
-        while let Some((key, value)) = iterator.item() {
-            if !key.starts_with(prefix) || take(key, value)? == ControlFlow::Break(()) {
-                return Ok(());
-            }
-            iterator.next();
-        }
-        iterator.status().map_err(failed("read"))
+        let iterator = self
+            .db
+            .raw_iterator_cf_opt(self.family(family)?, scan_options());
+        scan(iterator, from, prefix, take)
     }
 
     fn write(&self, merged: &Merged) -> Result<()> {
@@ -258,5 +250,75 @@ impl Store for RocksStore {
             .flush_cfs_opt(&handles, &options)
             .map_err(failed("flush"))?;
         Ok(self.meta()?.map_or(0, |meta| meta.tree.zxid.0))
+    }
+
+    fn snapshot(&self) -> Result<Snapshot<'_>> {
+        Ok(Snapshot::new(Held {
+            store: self,
+            state: self.db.snapshot(),
+        }))
+    }
+}
+
+/// Options of a scan.
+fn scan_options() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    // A scan passes by once: what it reads is not worth the cache.
+    options.fill_cache(false);
+    options.set_readahead_size(SCAN_READAHEAD);
+    options
+}
+
+fn scan(
+    mut iterator: DBRawIterator<'_>,
+    from: &[u8],
+    prefix: &[u8],
+    take: &mut TakePair<'_>,
+) -> Result<()> {
+    iterator.seek(from);
+    while let Some((key, value)) = iterator.item() {
+        if !key.starts_with(prefix) || take(key, value)? == ControlFlow::Break(()) {
+            return Ok(());
+        }
+        iterator.next();
+    }
+    iterator.status().map_err(failed("read"))
+}
+
+/// A snapshot of RocksDB: old values of what is written meanwhile stay until it is dropped.
+struct Held<'a> {
+    store: &'a RocksStore,
+    state: rocksdb::Snapshot<'a>,
+}
+
+impl fmt::Debug for Held<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held")
+            .field("store", self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Frozen for Held<'_> {
+    fn values(&self, family: Family, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
+        let handle = self.store.family(family)?;
+        self.state
+            .multi_get_cf(keys.iter().map(|key| (handle, key)))
+            .into_iter()
+            .map(|value| value.map_err(failed("read")))
+            .collect()
+    }
+
+    fn range(
+        &self,
+        family: Family,
+        from: &[u8],
+        prefix: &[u8],
+        take: &mut TakePair<'_>,
+    ) -> Result<()> {
+        let iterator = self
+            .state
+            .raw_iterator_cf_opt(self.store.family(family)?, scan_options());
+        scan(iterator, from, prefix, take)
     }
 }

@@ -13,7 +13,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use zk_core::tree::{Change, Row};
 
-use super::{Entry, Family, Meta, key, row};
+use super::{Base, Entry, Family, Meta, key, row};
 use crate::error::Result;
 
 /// One key and its value in a buffer.
@@ -156,6 +156,13 @@ impl Batch {
             Change::AclGone { id } => return self.acl(id.0, None),
         }
         Ok(())
+    }
+
+    /// Where the store came from. Other batches leave it as it is.
+    pub fn set_base(&mut self, base: &Base) {
+        for (name, value) in base.rows() {
+            self.put_plain(Family::Meta, name, Some(&value));
+        }
     }
 
     /// The state of the tree after this batch.

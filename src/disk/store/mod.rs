@@ -10,10 +10,13 @@
 //! - A write is durable once a later flush has returned, and not before.
 //! - No row is read on the serving path.
 
+mod base;
 mod batch;
 pub mod key;
 mod model;
+mod read;
 pub mod row;
+mod snapshot;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -24,11 +27,16 @@ use zk_core::tree::{self, Row};
 
 use crate::error::{Error, Result};
 
+pub use base::{Base, Discard};
 pub use batch::{Batch, Merged};
 pub use model::ModelStore;
+pub use snapshot::{Frozen, Snapshot};
 
-/// Version of everything this module lays down. A store of a newer one is refused.
-pub const FORMAT_VERSION: u32 = 1;
+/// Version of everything this module lays down. A store of a newer one is refused, one of an older
+/// is brought up to it.
+///
+/// Version 2 has the rows of [`Base`], and a file beside RocksDB's folder that names it.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The column families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -224,14 +232,26 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`Error::Store`]. Nothing may be assumed durable that was not before.
     fn flush(&self) -> Result<i64>;
 
+    /// The store as it is now, to be read while it goes on.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    fn snapshot(&self) -> Result<Snapshot<'_>>;
+
     /// The state after the last write; `None` when nothing was ever written.
     ///
     /// # Errors
     /// [`Error::NewerFormat`], [`Error::StoreCorrupt`], [`Error::Store`].
     fn meta(&self) -> Result<Option<Meta>> {
-        Meta::from_rows(&mut |name| {
-            Ok(self.values(Family::Meta, &[name.to_vec()])?.pop().flatten())
-        })
+        read::meta(&|family, keys| self.values(family, keys))
+    }
+
+    /// Where the store came from. A store never written has no such facts either.
+    ///
+    /// # Errors
+    /// [`Error::StoreCorrupt`], [`Error::Store`].
+    fn base(&self) -> Result<Base> {
+        read::base(&|family, keys| self.values(family, keys))
     }
 
     /// Rows of some nodes, in the order of the paths.
@@ -239,12 +259,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Error::StoreCorrupt`], [`Error::Store`].
     fn nodes(&self, paths: &[&str]) -> Result<Vec<Option<StoredRow>>> {
-        let keys: Vec<Vec<u8>> = paths.iter().map(|p| key::node(p)).collect();
-        let values = self.values(Family::Node, &keys)?;
-        values
-            .into_iter()
-            .map(|v| v.map(StoredRow::new).transpose())
-            .collect()
+        read::nodes(&|family, keys| self.values(family, keys), paths)
     }
 
     /// Nodes in key order (by depth, then path: parents before children), from a path on or, with
@@ -253,10 +268,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Error::StoreCorrupt`], [`Error::Store`].
     fn scan(&self, from: Option<&str>, take: &mut TakeNode<'_>) -> Result<()> {
-        let from = from.map(key::node).unwrap_or_default();
-        self.range(Family::Node, &from, b"", &mut |key, value| {
-            Ok(take(key::node_path(key)?, row::node(value)?))
-        })
+        let range = |family, from: &[u8], prefix: &[u8], take: &mut TakePair<'_>| {
+            self.range(family, from, prefix, take)
+        };
+        read::scan(&range, from, take)
     }
 
     /// Children of a node, in order of their names, their full paths.
@@ -264,10 +279,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Error::StoreCorrupt`], [`Error::Store`].
     fn children(&self, path: &str, take: &mut TakeNode<'_>) -> Result<()> {
-        let prefix = key::children(path);
-        self.range(Family::Node, &prefix, &prefix, &mut |key, value| {
-            Ok(take(key::node_path(key)?, row::node(value)?))
-        })
+        let range = |family, from: &[u8], prefix: &[u8], take: &mut TakePair<'_>| {
+            self.range(family, from, prefix, take)
+        };
+        read::children(&range, path, take)
     }
 
     /// Every node that has an owner: stored owner and path.
@@ -275,11 +290,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Error::StoreCorrupt`], [`Error::Store`].
     fn owners(&self, take: &mut dyn FnMut(i64, &str)) -> Result<()> {
-        self.range(Family::Owner, b"", b"", &mut |key, _| {
-            let (owner, path) = key::owner_path(key)?;
-            take(owner, path);
-            Ok(ControlFlow::Continue(()))
-        })
+        let range = |family, from: &[u8], prefix: &[u8], take: &mut TakePair<'_>| {
+            self.range(family, from, prefix, take)
+        };
+        read::owners(&range, take)
     }
 
     /// Every session: id and timeout in milliseconds.
@@ -287,11 +301,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Error::StoreCorrupt`], [`Error::Store`].
     fn sessions(&self, take: &mut dyn FnMut(SessionId, i32)) -> Result<()> {
-        self.range(Family::Session, b"", b"", &mut |key, value| {
-            let id = i64::from_be_bytes(key::number("session", key)?);
-            take(SessionId(id), row::session(value)?.timeout);
-            Ok(ControlFlow::Continue(()))
-        })
+        let range = |family, from: &[u8], prefix: &[u8], take: &mut TakePair<'_>| {
+            self.range(family, from, prefix, take)
+        };
+        read::sessions(&range, take)
     }
 
     /// Every access control list.
@@ -299,10 +312,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Error::StoreCorrupt`], [`Error::Store`].
     fn acls(&self, take: &mut dyn FnMut(AclId, List)) -> Result<()> {
-        self.range(Family::Acl, b"", b"", &mut |key, value| {
-            let id = u32::from_be_bytes(key::number("acl", key)?);
-            take(AclId(id), row::acl(value)?);
-            Ok(ControlFlow::Continue(()))
-        })
+        let range = |family, from: &[u8], prefix: &[u8], take: &mut TakePair<'_>| {
+            self.range(family, from, prefix, take)
+        };
+        read::acls(&range, take)
     }
 }

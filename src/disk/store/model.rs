@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{Family, Merged, Meta, Store, TakePair};
+use super::{Family, Frozen, Merged, Meta, Snapshot, Store, TakePair};
 use crate::error::{Error, Result};
 use crate::model::Dice;
 
@@ -87,20 +87,38 @@ impl ModelStore {
     }
 }
 
-fn failed(action: &'static str) -> Error {
-    Error::Store {
-        action,
-        why: "model store: made to fail".into(),
-    }
+fn values(rows: &Rows, family: Family, keys: &[Vec<u8>]) -> Vec<Option<Vec<u8>>> {
+    keys.iter()
+        .map(|key| rows.get(&(family, key.clone())).cloned())
+        .collect()
 }
 
-impl Store for ModelStore {
+fn range(
+    rows: &Rows,
+    family: Family,
+    from: &[u8],
+    prefix: &[u8],
+    take: &mut TakePair<'_>,
+) -> Result<()> {
+    let from = Bound::Included((family, from.to_vec()));
+    for ((here, key), value) in rows.range((from, Bound::Unbounded)) {
+        if *here != family
+            || !key.starts_with(prefix)
+            || take(key, value)? == ControlFlow::Break(())
+        {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The rows of one moment.
+#[derive(Debug)]
+struct Held(Rows);
+
+impl Frozen for Held {
     fn values(&self, family: Family, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
-        let state = self.lock();
-        Ok(keys
-            .iter()
-            .map(|key| state.rows.get(&(family, key.clone())).cloned())
-            .collect())
+        Ok(values(&self.0, family, keys))
     }
 
     fn range(
@@ -110,17 +128,30 @@ impl Store for ModelStore {
         prefix: &[u8],
         take: &mut TakePair<'_>,
     ) -> Result<()> {
-        let state = self.lock();
-        let from = Bound::Included((family, from.to_vec()));
-        for ((here, key), value) in state.rows.range((from, Bound::Unbounded)) {
-            if *here != family
-                || !key.starts_with(prefix)
-                || take(key, value)? == ControlFlow::Break(())
-            {
-                break;
-            }
-        }
-        Ok(())
+        range(&self.0, family, from, prefix, take)
+    }
+}
+
+fn failed(action: &'static str) -> Error {
+    Error::Store {
+        action,
+        why: "model store: made to fail".into(),
+    }
+}
+
+impl Store for ModelStore {
+    fn values(&self, family: Family, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
+        Ok(values(&self.lock().rows, family, keys))
+    }
+
+    fn range(
+        &self,
+        family: Family,
+        from: &[u8],
+        prefix: &[u8],
+        take: &mut TakePair<'_>,
+    ) -> Result<()> {
+        range(&self.lock().rows, family, from, prefix, take)
     }
 
     fn write(&self, merged: &Merged) -> Result<()> {
@@ -150,5 +181,9 @@ impl Store for ModelStore {
         state.unflushed.clear();
         drop(state);
         Ok(self.meta()?.map_or(0, |meta: Meta| meta.tree.zxid.0))
+    }
+
+    fn snapshot(&self) -> Result<Snapshot<'_>> {
+        Ok(Snapshot::new(Held(self.lock().rows.clone())))
     }
 }

@@ -12,7 +12,7 @@ use zk_disk::directory::{Boot, Facts, Layout, Lock, Opened, StoreFound, decide, 
 use zk_disk::files::Files;
 use zk_disk::log::{Recovered, Segment, checksum};
 use zk_disk::model::ModelFiles;
-use zk_disk::store::{Merged, Meta, ModelStore, Store};
+use zk_disk::store::{Base, Family, Merged, Meta, ModelStore, Store};
 use zk_wire::file::txn_log;
 
 fn layout() -> Layout {
@@ -57,6 +57,8 @@ fn judge(store: StoreFound, (first, last): (i64, i64), snapshots: &[i64]) -> Res
     let facts = Facts {
         layout: &layout(),
         store: &store,
+        base: Base::default(),
+        installed: false,
         log: &log,
         snapshots,
     };
@@ -192,6 +194,8 @@ fn the_log_must_be_of_the_stores_history() {
     let facts = Facts {
         layout: &layout(),
         store: &store,
+        base: Base::default(),
+        installed: false,
         log: &gap,
         snapshots: &[],
     };
@@ -287,7 +291,7 @@ fn a_fresh_start_makes_the_layout_and_is_found_again() {
         .disk
         .bytes(Path::new("/data/zabkeeper-store/FORMAT"))
         .unwrap();
-    assert_eq!(format, b"zabkeeper-store 1\n");
+    assert_eq!(format, b"zabkeeper-store 2\n");
     assert_eq!(
         machine.open().unwrap().boot,
         Boot::Fresh,
@@ -378,15 +382,15 @@ fn a_newer_format_is_refused_before_the_store_is_touched() {
     let format = PathBuf::from("/data/zabkeeper-store/FORMAT");
     machine
         .disk
-        .tamper(&format, |bytes| *bytes = b"zabkeeper-store 2\n".to_vec());
+        .tamper(&format, |bytes| *bytes = b"zabkeeper-store 3\n".to_vec());
     let opens = machine.opens;
     let refused = machine.open().map(|_| ());
     assert!(
         matches!(
             refused,
             Err(Error::NewerFormat {
-                found: 2,
-                known: 1,
+                found: 3,
+                known: 2,
                 ..
             })
         ),
@@ -399,6 +403,120 @@ fn a_newer_format_is_refused_before_the_store_is_touched() {
     machine.write_log(2, 3);
     let text = machine.open().map(|_| ()).unwrap_err().to_string();
     assert!(text.contains("not a format file"), "{text}");
+}
+
+#[test]
+fn a_store_of_the_first_version_is_opened_and_brought_up_to_date() {
+    let mut machine = Machine::new();
+    machine.open().unwrap();
+    machine.write_store(4, 0);
+    machine.write_log(1, 6);
+    let format = PathBuf::from("/data/zabkeeper-store/FORMAT");
+    let age = |machine: &Machine| {
+        let (disk, store) = (&machine.disk, &machine.store);
+        disk.tamper(&format, |bytes| *bytes = b"zabkeeper-store 1\n".to_vec());
+        store.tamper(Family::Meta, b"format", Some(&1_u64.to_be_bytes()));
+        disk.kill();
+    };
+    age(&machine);
+    let opened = machine.open().unwrap();
+    assert!(
+        matches!(opened.boot, Boot::Open { .. }),
+        "{:?}",
+        opened.boot
+    );
+    assert_eq!(opened.base, Base::default());
+    assert_eq!(machine.disk.bytes(&format).unwrap(), b"zabkeeper-store 2\n");
+    let calls = machine.disk.calls();
+    for call in 0..calls {
+        age(&machine);
+        machine.disk.stop_at(call);
+        let _ = machine.open();
+        let mut dice = common::Dice(call);
+        machine.disk.crash(&mut || dice.roll());
+        machine.open().unwrap();
+        assert_eq!(machine.disk.bytes(&format).unwrap(), b"zabkeeper-store 2\n");
+    }
+}
+
+#[test]
+fn beside_a_store_that_was_installed_the_log_may_be_empty_and_never_rebuilds_it() {
+    let base = Base {
+        log_floor: 5,
+        ..Base::default()
+    };
+    let judge = |store: StoreFound, (first, last): (i64, i64)| {
+        let log = log(first, last, Some(5));
+        decide(&Facts {
+            layout: &layout(),
+            store: &store,
+            base,
+            installed: true,
+            log: &log,
+            snapshots: &[],
+        })
+    };
+    let open = |zxid, replay| Boot::Open {
+        meta: meta(zxid),
+        replay,
+        stranded: vec![],
+    };
+    let at = |zxid| StoreFound::Present(meta(zxid));
+    assert_eq!(judge(at(5), NO_LOG).unwrap(), open(5, None));
+    assert_eq!(judge(at(5), (6, 9)).unwrap(), open(5, Some((6, 9))));
+    assert!(judge(at(6), NO_LOG).is_err(), "the log of 6 is gone");
+    for store in [StoreFound::Missing, StoreFound::Damaged("rot".into())] {
+        for log in [NO_LOG, (1, 9), (6, 9)] {
+            let said = judge(store.clone(), log).unwrap_err().to_string();
+            assert!(said.contains("taken over from another server"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn the_pointed_folder_is_opened_and_the_others_go() {
+    let mut machine = Machine::new();
+    machine.open().unwrap();
+    machine.write_store(4, 0);
+    machine.write_log(1, 6);
+    let folder = |name: &str| layout().store().join(name);
+    for name in ["rocks", "rocks-2", "rocks-3"] {
+        machine.disk.create_dir(&folder(name)).unwrap();
+    }
+    machine.disk.tamper(&layout().base_pointer(), |file| {
+        *file = b"rocks-2\n".to_vec()
+    });
+    let files: Arc<dyn Files> = machine.disk.clone();
+    let mut opened = Vec::new();
+    open(&files, &layout(), &mut |folder| {
+        opened.push(folder.to_path_buf());
+        Ok(machine.store.clone())
+    })
+    .unwrap();
+    assert_eq!(opened, [folder("rocks-2")]);
+    let left = machine.disk.list(&layout().store()).unwrap();
+    assert_eq!(left, ["FORMAT", "base", "rocks-2"]);
+    // What the pointer names has nothing in it: the store was taken away.
+    let refused = open(&files, &layout(), &mut |_| Ok(ModelStore::new()));
+    assert!(matches!(refused, Err(Error::Refused { .. })));
+}
+
+#[test]
+fn what_is_known_to_be_committed_is_told() {
+    let mut machine = Machine::new();
+    assert_eq!(machine.open().unwrap().committed(), 0);
+    machine.write_store(4, 0);
+    machine.write_log(1, 9);
+    assert_eq!(machine.open().unwrap().committed(), 4);
+    let opened = machine.open().unwrap();
+    let files: Arc<dyn Files> = machine.disk.clone();
+    let options = zk_disk::log::Options::default();
+    let logs = layout().logs();
+    let mut writer = zk_disk::log::Writer::open(files, &logs, options, &opened.log, 9).unwrap();
+    writer.set_committed(7);
+    writer.append(10, &payload(10, 9, 0)).unwrap();
+    writer.sync().unwrap();
+    assert_eq!(machine.open().unwrap().committed(), 7);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use zk_core::acl::{AclId, Entry};
 use zk_core::ids::Zxid;
 use zk_core::tree::{self, Row};
 use zk_disk::Error;
-use zk_disk::store::{FORMAT_VERSION, Meta, key, row};
+use zk_disk::store::{Base, Discard, FORMAT_VERSION, Meta, key, row};
 use zk_wire::stat::StatPersisted;
 
 fn folder(family: &str) -> PathBuf {
@@ -239,6 +239,42 @@ fn keys() {
     }
 }
 
+/// Rows of the meta family in one piece.
+fn packed(rows: &[(&'static [u8], [u8; 8])]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, value) in rows {
+        bytes.push(name.len() as u8);
+        bytes.extend_from_slice(name);
+        bytes.extend_from_slice(value);
+    }
+    bytes
+}
+
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// The rows again. One more than there are names is none of ours.
+fn unpacked(mut rest: &[u8], names: usize) -> Result<Rows, Error> {
+    let mut rows = Rows::new();
+    while let Some((len, more)) = rest.split_first() {
+        let name = more.get(..usize::from(*len)).unwrap_or_default();
+        let value = more.get(usize::from(*len)..).unwrap_or_default();
+        let value = &value[..value.len().min(8)];
+        rows.push((name.to_vec(), value.to_vec()));
+        rest = more
+            .get(usize::from(*len) + value.len()..)
+            .unwrap_or_default();
+    }
+    if rows.len() > names {
+        return Err(Error::Misuse("too many rows".into()));
+    }
+    Ok(rows)
+}
+
+fn find(rows: &Rows, name: &[u8]) -> Option<Vec<u8>> {
+    let row = rows.iter().find(|(n, _)| n == name);
+    row.map(|(_, value)| value.clone())
+}
+
 #[test]
 fn meta() {
     let value = Meta {
@@ -250,38 +286,44 @@ fn meta() {
         },
         record: 0x11e6_0398,
     };
-    let mut bytes = Vec::new();
-    for (name, value) in value.rows() {
-        bytes.push(name.len() as u8);
-        bytes.extend_from_slice(name);
-        bytes.extend_from_slice(&value);
-    }
-    let decode = |mut rest: &[u8]| {
-        let mut rows = Vec::new();
-        while let Some((len, more)) = rest.split_first() {
-            let name = more.get(..usize::from(*len)).unwrap_or_default();
-            let value = more.get(usize::from(*len)..).unwrap_or_default();
-            let value = &value[..value.len().min(8)];
-            rows.push((name.to_vec(), value.to_vec()));
-            rest = more
-                .get(usize::from(*len) + value.len()..)
-                .unwrap_or_default();
-        }
-        // One row more than there are names is none of ours.
-        if rows.len() > 6 {
-            return Err(Error::Misuse("too many rows".into()));
-        }
-        let mut get = |name: &'static [u8]| {
-            Ok(rows
-                .iter()
-                .find(|(n, _)| n == name)
-                .map(|(_, value)| value.clone()))
-        };
-        let meta = Meta::from_rows(&mut get)?;
+    let bytes = packed(&value.rows());
+    let decode = |rest: &[u8]| {
+        let rows = unpacked(rest, 6)?;
+        let meta = Meta::from_rows(&mut |name| Ok(find(&rows, name)))?;
         let meta = meta.ok_or_else(|| Error::Misuse("no rows".into()))?;
         Ok(format!("{meta:#?}\n"))
     };
+    // As the first version wrote them.
+    let old = folder("meta").join("version_1");
+    let bytes_then = std::fs::read(old.with_extension("bin")).unwrap();
+    let text_then = std::fs::read_to_string(old.with_extension("txt")).unwrap();
+    assert_eq!(decode(&bytes_then).unwrap(), text_then);
     check("meta", "usual", &bytes, decode, value);
+}
+
+#[test]
+fn base() {
+    let value = Base {
+        fuzzy_until: 0x2_0000_0031,
+        base_high: 0x2_0000_0032,
+        log_floor: 0x2_0000_0007,
+        discard: Discard::Staged,
+        unresolved: 17,
+    };
+    let decode = |rest: &[u8]| {
+        let rows = unpacked(rest, 5)?;
+        // A missing row is no error: a store of the first version has none.
+        for (name, _) in Base::default().rows() {
+            find(&rows, name).ok_or_else(|| Error::Misuse("a row is missing".into()))?;
+        }
+        let base = Base::from_rows(&mut |name| Ok(find(&rows, name)))?;
+        Ok(format!("{base:#?}\n"))
+    };
+    check("meta", "base", &packed(&value.rows()), decode, value);
+    let none = Base::from_rows(&mut |_| Ok(None)).unwrap();
+    assert_eq!(none, Base::default());
+    let strange = Base::from_rows(&mut |_| Ok(Some(9_u64.to_be_bytes().to_vec())));
+    assert!(matches!(strange, Err(Error::StoreCorrupt { .. })));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use common::{Dice, Truth, batch_of};
 use zk_core::acl::{AclId, Entry};
 use zk_core::ids::{SessionId, Zxid};
 use zk_disk::Error;
-use zk_disk::store::{Batch, Family, Merged, ModelStore, Store, key};
+use zk_disk::store::{Base, Batch, Discard, Family, Merged, ModelStore, Store, key};
 
 fn merged(batches: &[Batch]) -> Merged {
     let mut merged = Merged::new();
@@ -25,6 +25,7 @@ fn random_batches(store: &dyn Store, seed: u64) {
     let mut truth = Truth::default();
     truth.check(store).unwrap();
     let mut merged = Merged::new();
+    let mut held = Vec::new();
     for _ in 0..60 {
         let batch = batch_of(&mut truth, &mut dice);
         merged.add(&batch);
@@ -40,11 +41,64 @@ fn random_batches(store: &dyn Store, seed: u64) {
             store.write(&merged).unwrap();
             merged.clear();
             truth.check(store).unwrap();
+            if dice.chance(4) {
+                held.push((truth.clone(), store.snapshot().unwrap()));
+            }
         }
         if dice.chance(10) && merged.is_empty() {
             assert_eq!(store.flush().unwrap(), truth.zxid);
         }
     }
+    for (then, snapshot) in held {
+        then.check_snapshot(&snapshot).unwrap();
+    }
+}
+
+/// Where a store came from stays as it is while batches go by, and is of the state that is held.
+fn origins(store: &dyn Store) {
+    assert_eq!(store.base().unwrap(), Base::default());
+    let base = Base {
+        fuzzy_until: 9,
+        base_high: 10,
+        log_floor: 5,
+        discard: Discard::Log,
+        unresolved: 3,
+    };
+    let mut batch = Batch::new();
+    batch.set_base(&base);
+    batch.put_node("", &common::row(1, 0, b""));
+    batch.put_node("/a", &common::row(1, 0, b"then"));
+    batch.set_meta(common::meta(5));
+    store.write(&merged(&[batch])).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let mut batch = Batch::new();
+    batch.put_node("/a", &common::row(1, 0, b"now"));
+    batch.put_node("/b", &common::row(1, 0, b"new"));
+    batch.set_meta(common::meta(6));
+    store.write(&merged(&[batch])).unwrap();
+    assert_eq!(store.base().unwrap(), base);
+    assert_eq!(store.meta().unwrap(), Some(common::meta(6)));
+    let mut batch = Batch::new();
+    batch.set_base(&Base::default());
+    batch.set_meta(common::meta(6));
+    store.write(&merged(&[batch])).unwrap();
+    store.flush().unwrap();
+    assert_eq!(store.base().unwrap(), Base::default());
+    assert_eq!(snapshot.base().unwrap(), base);
+    assert_eq!(snapshot.meta().unwrap(), Some(common::meta(5)));
+    let mut paths = Vec::new();
+    let take = &mut |path: &str, _: zk_core::tree::Row<'_>| {
+        paths.push(path.to_owned());
+        ControlFlow::Continue(())
+    };
+    snapshot.scan(Some("/a"), take).unwrap();
+    assert_eq!(paths, ["/a"]);
+    let rows = snapshot.nodes(&["/b", "/a"]).unwrap();
+    assert_eq!(rows[0], None);
+    assert_eq!(
+        rows[1].as_ref().unwrap().row().unwrap().data,
+        Some(&b"then"[..])
+    );
 }
 
 fn lookups(store: &dyn Store) {
@@ -153,6 +207,7 @@ fn lookups(store: &dyn Store) {
 #[test]
 fn the_model_keeps_the_promises() {
     lookups(&ModelStore::new());
+    origins(&ModelStore::new());
     for seed in 0..200 {
         random_batches(&ModelStore::new(), seed);
     }
@@ -196,10 +251,10 @@ fn damage_is_named() {
     assert!(matches!(scanned, Err(Error::StoreCorrupt { .. })));
     store.tamper(Family::Meta, b"digest", None);
     assert!(matches!(store.meta(), Err(Error::StoreCorrupt { .. })));
-    store.tamper(Family::Meta, b"format", Some(&2_u64.to_be_bytes()));
+    store.tamper(Family::Meta, b"format", Some(&3_u64.to_be_bytes()));
     assert!(matches!(
         store.meta(),
-        Err(Error::NewerFormat { found: 2, .. })
+        Err(Error::NewerFormat { found: 3, .. })
     ));
     store.tamper(Family::Session, b"short", Some(b"\x91\x01"));
     assert!(store.sessions(&mut |_, _| ()).is_err());
@@ -242,6 +297,7 @@ mod rocks {
     fn rocksdb_keeps_the_promises() {
         let folder = tempfile::tempdir().unwrap();
         lookups(&RocksStore::open(&folder.path().join("lookups")).unwrap());
+        origins(&RocksStore::open(&folder.path().join("origins")).unwrap());
         for seed in 0..5 {
             let folder = folder.path().join(seed.to_string());
             random_batches(&RocksStore::open(&folder).unwrap(), seed);

@@ -12,7 +12,7 @@ use zk_core::tree::Tree;
 use zk_disk::Result;
 use zk_disk::model::ModelFiles;
 use zk_disk::purge::Window;
-use zk_disk::store::{Family, Merged, ModelStore, Store, TakePair};
+use zk_disk::store::{Family, Merged, ModelStore, Snapshot, Store, TakePair};
 use zk_wire::OpCode;
 use zk_wire::txn::{Txn, TxnBody, TxnHeader};
 
@@ -51,6 +51,10 @@ impl Store for Slow {
 
     fn flush(&self) -> Result<i64> {
         self.store.flush()
+    }
+
+    fn snapshot(&self) -> Result<Snapshot<'_>> {
+        self.store.snapshot()
     }
 }
 

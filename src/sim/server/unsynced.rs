@@ -83,6 +83,10 @@ impl Files for Unsynced {
         self.disk.remove(path)
     }
 
+    fn remove_tree(&self, dir: &Path) -> io::Result<()> {
+        self.disk.remove_tree(dir)
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         self.disk.list(dir)
     }

@@ -11,7 +11,7 @@ use zk_core::ids::{SessionId, Zxid};
 use zk_core::tree::{self, Row};
 use zk_disk::files::Files;
 use zk_disk::model::ModelFiles;
-use zk_disk::store::{Batch, Meta, Store};
+use zk_disk::store::{Batch, Meta, Snapshot, Store};
 use zk_wire::stat::StatPersisted;
 
 /// SplitMix64.
@@ -107,6 +107,46 @@ pub fn meta(zxid: i64) -> Meta {
     }
 }
 
+/// Reads everything: a store and a state of one have the same calls.
+macro_rules! read_all {
+    ($truth:expr, $source:expr) => {{
+        let text = |e: zk_disk::Error| e.to_string();
+        let mut found = Truth {
+            zxid: $truth.zxid,
+            ..Truth::default()
+        };
+        let take = &mut |path: &str, row: Row<'_>| {
+            let value = (
+                row.stat.czxid,
+                row.stat.ephemeral_owner,
+                row.data.unwrap_or_default().to_vec(),
+            );
+            found.nodes.insert(path.to_owned(), value);
+            ControlFlow::Continue(())
+        };
+        $source.scan(None, take).map_err(text)?;
+        $source
+            .sessions(&mut |id: SessionId, timeout| {
+                found.sessions.insert(id.0, timeout);
+            })
+            .map_err(text)?;
+        $source
+            .acls(&mut |id, list| {
+                found.acls.insert(id.0, list.to_vec());
+            })
+            .map_err(text)?;
+        let mut owners = Vec::new();
+        $source
+            .owners(&mut |owner, path| owners.push((owner, path.to_owned())))
+            .map_err(text)?;
+        owners.sort();
+        All {
+            meta: $source.meta().map_err(text)?,
+            truth: found,
+            owners,
+        }
+    }};
+}
 /// What a store should hold.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Truth {
@@ -120,40 +160,18 @@ pub struct Truth {
 impl Truth {
     /// Compares all of it.
     pub fn check(&self, store: &dyn Store) -> Result<(), String> {
-        let text = |e: zk_disk::Error| e.to_string();
-        let mut found = Truth {
-            zxid: self.zxid,
-            ..Truth::default()
-        };
-        let meta_found = store.meta().map_err(text)?;
-        if self.zxid > 0 && meta_found != Some(meta(self.zxid)) {
-            return Err(format!("meta {meta_found:?} at {:#x}", self.zxid));
+        self.compare(&read_all!(self, store))
+    }
+
+    /// Compares all of it with a state that is held.
+    pub fn check_snapshot(&self, snapshot: &Snapshot<'_>) -> Result<(), String> {
+        self.compare(&read_all!(self, snapshot))
+    }
+
+    fn compare(&self, found: &All) -> Result<(), String> {
+        if self.zxid > 0 && found.meta != Some(meta(self.zxid)) {
+            return Err(format!("meta {:?} at {:#x}", found.meta, self.zxid));
         }
-        let take = &mut |path: &str, row: Row<'_>| {
-            let value = (
-                row.stat.czxid,
-                row.stat.ephemeral_owner,
-                row.data.unwrap_or_default().to_vec(),
-            );
-            found.nodes.insert(path.to_owned(), value);
-            ControlFlow::Continue(())
-        };
-        store.scan(None, take).map_err(text)?;
-        store
-            .sessions(&mut |id: SessionId, timeout| {
-                found.sessions.insert(id.0, timeout);
-            })
-            .map_err(text)?;
-        store
-            .acls(&mut |id, list| {
-                found.acls.insert(id.0, list.to_vec());
-            })
-            .map_err(text)?;
-        let mut owners = Vec::new();
-        store
-            .owners(&mut |owner, path| owners.push((owner, path.to_owned())))
-            .map_err(text)?;
-        owners.sort();
         let mut expected: Vec<(i64, String)> = self
             .nodes
             .iter()
@@ -161,15 +179,22 @@ impl Truth {
             .map(|(path, (_, owner, _))| (*owner, path.clone()))
             .collect();
         expected.sort();
-        if owners != expected {
-            return Err(format!("owners {owners:?} instead of {expected:?}"));
+        if found.owners != expected {
+            return Err(format!("owners {:?} instead of {expected:?}", found.owners));
         }
-        if &found == self {
+        if &found.truth == self {
             Ok(())
         } else {
-            Err(format!("found {found:#?} instead of {self:#?}"))
+            Err(format!("found {:#?} instead of {self:#?}", found.truth))
         }
     }
+}
+
+/// Everything that was read.
+struct All {
+    meta: Option<Meta>,
+    truth: Truth,
+    owners: Vec<(i64, String)>,
 }
 
 /// One transaction on the truth and the same as a batch.
