@@ -1,8 +1,10 @@
-//! The files of a data directory: transaction logs, snapshots, epochs, and their names.
+//! The files of a data directory: transaction logs, snapshots, epochs, and their names; and the
+//! configuration files that a server writes itself.
 //!
 //! Owns: the bytes of the files. Does not know: the file system, when a file is made or removed,
 //! what a transaction does.
 
+pub mod dynamic;
 pub mod epoch;
 pub mod name;
 pub(crate) mod sections;

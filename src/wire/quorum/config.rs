@@ -616,7 +616,9 @@ fn host_and_ports(text: &str) -> Result<Vec<&str>, ConfigError> {
 
 /// A host as Java prints it once it has read it: names as they are, nothing as `localhost`, and the
 /// literal of an address in its long form: eight groups without `::` for IPv6, four numbers for
-/// IPv4 (of which fewer may be given), IPv4 for an IPv6 address that stands for one.
+/// IPv4 (of which fewer may be given), IPv4 for an IPv6 address that stands for one. An address with
+/// the name of an interface behind it stays as it is; what Java makes of it depends on whether the
+/// machine has that interface.
 pub fn host_text(host: &str) -> String {
     if host.is_empty() {
         return "localhost".to_owned();
@@ -624,11 +626,13 @@ pub fn host_text(host: &str) -> String {
     if let Some(address) = ipv4(host) {
         return address.to_string();
     }
-    // A zone is printed as it was given.
     let (literal, zone) = match host.find('%') {
         Some(at) => host.split_at(at),
         None => (host, ""),
     };
+    if zone.bytes().skip(1).any(|byte| !byte.is_ascii_digit()) {
+        return host.to_owned();
+    }
     let Ok(address) = literal.parse::<Ipv6Addr>() else {
         return host.to_owned();
     };

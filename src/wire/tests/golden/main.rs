@@ -7,6 +7,7 @@
 
 mod cases;
 mod client;
+mod config;
 mod files;
 mod quorum;
 mod show;

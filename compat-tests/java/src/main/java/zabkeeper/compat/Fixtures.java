@@ -47,7 +47,7 @@ public final class Fixtures {
         Fixtures fixtures = new Fixtures(Paths.get(args[0]));
         for (String format : new String[] {
             "client", "txn", "txn_log", "snapshot", "digest", "password", "utf8", "properties",
-            "four_letter_word", "quorum",
+            "four_letter_word", "quorum", "dynamic",
         }) {
             fixtures.clear(format);
         }
@@ -55,6 +55,7 @@ public final class Fixtures {
         TxnFixtures.write(fixtures);
         TextFixtures.write(fixtures);
         QuorumFixtures.write(fixtures);
+        ConfigFixtures.write(fixtures);
         System.out.println(fixtures.count + " cases");
     }
 
