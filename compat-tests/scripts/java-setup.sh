@@ -2,6 +2,9 @@
 # Resolves Apache ZooKeeper 3.9.5 and Curator once, compiles compat-tests/java, and writes
 # $ZABKEEPER_CACHE/java/classpath (one line: compiled classes, resources, then the jars).
 # Does nothing when pom and sources are those of the last run.
+#
+#   java-setup.sh [VERSION...]   resolves the servers of older releases as well (java-older/pom.xml),
+#                                each to $ZABKEEPER_CACHE/java/classpath-VERSION (jars only)
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 JAVA_CACHE="$ZABKEEPER_CACHE/java"
@@ -51,5 +54,25 @@ setup() {
     find "$JAVA_CACHE" -maxdepth 1 -name 'classes-*' -mtime +2 ! -name "classes-$sum" -exec rm -rf {} +
 }
 
-if warm "$(checksum java)"; then exit 0; fi
-with_lock java-setup setup
+older_is_warm() {
+    local path="$JAVA_CACHE/classpath-$1"
+    [ -s "$path" ] && [ "$(cat "$path.stamp" 2>/dev/null)" = "$2" ] &&
+        tr ':' '\n' <"$path" | while read -r jar; do [ -e "$jar" ] || exit 1; done
+}
+
+older() {
+    local version="$1" sum="$2" path="$JAVA_CACHE/classpath-$1"
+    if older_is_warm "$version" "$sum"; then return; fi
+    command -v mvn >/dev/null || die "mvn is missing: run compat-tests/scripts/setup.sh"
+    say "java-setup: resolving ZooKeeper $version with Maven"
+    timeout 600 mvn -B -q -f "$COMPAT_DIR/java-older/pom.xml" dependency:build-classpath \
+        -Dzookeeper.version="$version" -DincludeScope=runtime -Dmdep.outputFile="$path.new" >&2
+    mv "$path.new" "$path"
+    printf '%s\n' "$sum" >"$path.stamp"
+}
+
+warm "$(checksum java)" || with_lock java-setup setup
+for version in "$@"; do
+    sum="$(checksum java-older)"
+    older_is_warm "$version" "$sum" || with_lock java-setup older "$version" "$sum"
+done
