@@ -1,0 +1,589 @@
+//! The stage on which a story plays: an ensemble with its load, and the acts that all stories share.
+//!
+//! Owns: the members, the network, the taps, the load, and the folder that holds everything (kept when
+//! a story fails). Does not know: the order of acts, which is a story's own.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use compat_tests::raw::{Out, text};
+
+use super::client::{Session, op};
+use super::limits::{
+    HANDSHAKE, INIT_LIMIT, POLL, SESSION_MS, SETTLE, SETTLE_WRITES, SYNC_LIMIT, SYNC_TIME, TICK_MS,
+};
+use super::load::Load;
+use super::net::{CLIENT_PORT, ELECTION_PORT, Net, QUORUM_PORT};
+use super::process::{Member, Programs};
+use super::spec::Seat;
+use super::tap::{Sync, Taps, kind};
+use super::tree;
+use super::verify;
+
+/// What may be different from one story to another.
+#[derive(Debug, Clone, Default)]
+pub struct Setting {
+    /// Members in network namespaces, which can be cut; without taps. Where the process may not make
+    /// namespaces, taps cut the quorum port instead.
+    pub cuts: bool,
+    /// `initLimit`, ticks, if not the usual one.
+    pub init_limit: Option<u32>,
+    /// Further lines of every zoo.cfg.
+    pub lines: Vec<String>,
+}
+
+/// An ensemble and its load.
+#[derive(Debug)]
+pub struct Stage {
+    /// The load.
+    pub load: Load,
+    members: Vec<Member>,
+    taps: Option<Taps>,
+    net: Net,
+    programs: Programs,
+    dir: PathBuf,
+    begun: Instant,
+}
+
+/// Where the tap of a pair listens: on the leader's address, on a port of the learner's.
+fn tap_port(learner: u8) -> u16 {
+    QUORUM_PORT + 1 + u16::from(learner)
+}
+
+impl Stage {
+    /// Sets everything up; starts nothing.
+    ///
+    /// # Errors
+    /// No network, no folder.
+    pub fn new(
+        seats: &[Seat],
+        programs: &Programs,
+        dir: PathBuf,
+        setting: &Setting,
+    ) -> Result<Stage, String> {
+        let ids: Vec<u8> = seats.iter().map(|seat| seat.id).collect();
+        let net = match setting.cuts {
+            true => Net::namespaces(&ids).or_else(|why| {
+                println!("  without namespaces ({why}): only the quorum port is cut, by taps");
+                Net::loopback()
+            })?,
+            false => Net::loopback()?,
+        };
+        let at = |id: u8, port: u16| SocketAddr::from((net.address(id), port));
+        let taps = match net.can_cut() {
+            true => None,
+            false => Some(Taps::new(
+                &ids,
+                |learner, leader| at(leader, tap_port(learner)),
+                |leader| at(leader, QUORUM_PORT),
+            )?),
+        };
+        let mut members = Vec::new();
+        for seat in seats {
+            let mut lines = vec![
+                format!("tickTime={TICK_MS}"),
+                format!("initLimit={}", setting.init_limit.unwrap_or(INIT_LIMIT)),
+                format!("syncLimit={SYNC_LIMIT}"),
+                format!("clientPort={CLIENT_PORT}"),
+                format!("clientPortAddress={}", net.address(seat.id)),
+                "maxClientCnxns=0".into(),
+                "maxSessionTimeout=60000".into(),
+                "4lw.commands.whitelist=*".into(),
+                "admin.enableServer=false".into(),
+                // KiB: the log grows in small steps.
+                "preAllocSize=1024".into(),
+            ];
+            for other in seats {
+                // Each reaches the others by its own taps; itself it binds.
+                let quorum = match taps.is_some() && other.id != seat.id {
+                    true => tap_port(seat.id),
+                    false => QUORUM_PORT,
+                };
+                let role = if other.observer { ":observer" } else { "" };
+                lines.push(format!(
+                    "server.{}={}:{quorum}:{ELECTION_PORT}{role}",
+                    other.id,
+                    net.address(other.id)
+                ));
+            }
+            if seat.observer {
+                lines.push("peerType=observer".into());
+            }
+            lines.extend(setting.lines.iter().cloned());
+            let properties = vec!["-Dzookeeper.extendedTypesEnabled=true".into()];
+            members.push(Member::new(
+                seat.clone(),
+                net.client(seat.id),
+                dir.join(seat.id.to_string()),
+                lines,
+                properties,
+            )?);
+        }
+        let servers: Vec<SocketAddr> = seats.iter().map(|seat| net.client(seat.id)).collect();
+        Ok(Stage {
+            load: Load::new(&servers),
+            members,
+            taps,
+            net,
+            programs: programs.clone(),
+            dir,
+            begun: Instant::now(),
+        })
+    }
+
+    /// Prints a line with the time since the beginning.
+    pub fn note(&self, line: impl AsRef<str>) {
+        println!(
+            "  {:6.1} s  {}",
+            self.begun.elapsed().as_secs_f64(),
+            line.as_ref()
+        );
+    }
+
+    /// How long the story has run.
+    pub fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// All ids.
+    pub fn ids(&self) -> Vec<u8> {
+        self.members.iter().map(Member::id).collect()
+    }
+
+    /// The ids of voters, ascending.
+    pub fn voters(&self) -> Vec<u8> {
+        let voter = |member: &&Member| !member.seat.observer;
+        self.members.iter().filter(voter).map(Member::id).collect()
+    }
+
+    /// The ids of observers.
+    pub fn observers(&self) -> Vec<u8> {
+        let voters = self.voters();
+        let mut ids = self.ids();
+        ids.retain(|id| !voters.contains(id));
+        ids
+    }
+
+    /// A member.
+    ///
+    /// # Errors
+    /// There is none of this id.
+    pub fn member(&mut self, id: u8) -> Result<&mut Member, String> {
+        self.members
+            .iter_mut()
+            .find(|member| member.id() == id)
+            .ok_or_else(|| format!("no member {id}"))
+    }
+
+    /// The taps.
+    ///
+    /// # Errors
+    /// The story is played with cuts instead.
+    pub fn taps(&self) -> Result<&Taps, String> {
+        self.taps.as_ref().ok_or_else(|| "no taps".into())
+    }
+
+    /// Starts a member; waits for nothing.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(&mut self, id: u8) -> Result<(), String> {
+        let member = self
+            .members
+            .iter_mut()
+            .find(|member| member.id() == id)
+            .ok_or("no such member")?;
+        member.start(&self.net, &self.programs)
+    }
+
+    /// Starts all and waits until each has its role.
+    ///
+    /// # Errors
+    /// They do not get there.
+    pub fn birth(&mut self) -> Result<u8, String> {
+        for id in self.ids() {
+            self.start(id)?;
+        }
+        self.all_serve()
+    }
+
+    /// Waits for a condition of the whole.
+    ///
+    /// # Errors
+    /// It does not come true in time, or a member ended by itself.
+    pub fn wait<T>(
+        &mut self,
+        what: &str,
+        mut done: impl FnMut(&mut Stage) -> Result<Option<T>, String>,
+    ) -> Result<T, String> {
+        let deadline = Instant::now() + SETTLE;
+        loop {
+            if let Some(value) = done(self)? {
+                return Ok(value);
+            }
+            for member in &mut self.members {
+                if member.wanted() && !member.alive() {
+                    return Err(format!(
+                        "{} ended by itself:\n{}",
+                        member.id(),
+                        member.log_tail()
+                    ));
+                }
+            }
+            if Instant::now() > deadline {
+                let modes: Vec<_> = self
+                    .members
+                    .iter()
+                    .map(|member| (member.id(), member.mode(), member.zxid()))
+                    .collect();
+                return Err(format!(
+                    "not within {} s: {what}; modes {modes:x?}",
+                    SETTLE.as_secs()
+                ));
+            }
+            // Polled: four-letter words announce nothing.
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Waits until every member that runs serves, exactly one of them as leader: its id.
+    ///
+    /// # Errors
+    /// That does not come.
+    pub fn all_serve(&mut self) -> Result<u8, String> {
+        self.wait("every member serves", |stage| {
+            let mut leaders = Vec::new();
+            for member in &stage.members {
+                if !member.expected() {
+                    continue;
+                }
+                let wanted = if member.seat.observer {
+                    "observer"
+                } else {
+                    "follower"
+                };
+                match member.mode().as_deref() {
+                    Some("leader") => leaders.push(member.id()),
+                    Some(mode) if mode == wanted => {}
+                    _ => return Ok(None),
+                }
+            }
+            match leaders[..] {
+                [leader] => Ok(Some(leader)),
+                _ => Ok(None),
+            }
+        })
+    }
+
+    /// Waits until one of `among` leads.
+    ///
+    /// # Errors
+    /// None does in time.
+    pub fn leader_among(&mut self, among: &[u8]) -> Result<u8, String> {
+        self.wait("there is a leader", |stage| {
+            Ok(stage
+                .members
+                .iter()
+                .filter(|member| among.contains(&member.id()) && member.expected())
+                .find(|member| member.mode().as_deref() == Some("leader"))
+                .map(Member::id))
+        })
+    }
+
+    /// Waits until a member does not serve.
+    ///
+    /// # Errors
+    /// It goes on serving.
+    pub fn idle(&mut self, id: u8) -> Result<(), String> {
+        self.wait("it no longer serves", |stage| {
+            Ok(stage.member(id)?.mode().is_none().then_some(()))
+        })
+    }
+
+    /// Stops a member in an orderly way.
+    ///
+    /// # Errors
+    /// It does not stop.
+    pub fn term(&mut self, id: u8) -> Result<(), String> {
+        self.member(id)?.term()
+    }
+
+    /// kill -9.
+    ///
+    /// # Errors
+    /// It had ended before.
+    pub fn kill(&mut self, id: u8) -> Result<(), String> {
+        self.member(id)?.kill()
+    }
+
+    /// Starts a member and waits for its synchronisation, of one of these kinds, by the packets.
+    ///
+    /// # Errors
+    /// It does not come in, or otherwise.
+    pub fn start_synced(&mut self, id: u8, kinds: &[i32]) -> Result<Sync, String> {
+        let since = Instant::now();
+        self.start(id)?;
+        self.synced(id, since, kinds)
+    }
+
+    /// Waits for the synchronisation of a member after `since`.
+    ///
+    /// # Errors
+    /// It does not come in, or otherwise.
+    pub fn synced(&mut self, id: u8, since: Instant, kinds: &[i32]) -> Result<Sync, String> {
+        let sync = self.wait("it is synchronised", |stage| {
+            Ok(stage.taps()?.synced(id, since))
+        })?;
+        if !kinds.contains(&sync.kind) {
+            let names: Vec<_> = kinds.iter().map(|kind| kind::name(*kind)).collect();
+            let seen = self.taps()?.seen(id, sync.leader, since)?;
+            let all: Vec<String> = seen.iter().take(60).map(ToString::to_string).collect();
+            return Err(format!(
+                "{id} got {sync} instead of {names:?}:\n{}",
+                all.join("\n")
+            ));
+        }
+        self.wait("it serves", |stage| {
+            Ok(stage.member(id)?.mode().map(|_| ()))
+        })?;
+        Ok(sync)
+    }
+
+    /// Kills the leader, waits for the next one among the others and for writes: the new leader and the
+    /// longest time without a write.
+    ///
+    /// # Errors
+    /// The others do not go on.
+    pub fn kill_leader(&mut self, leader: u8) -> Result<(u8, Duration), String> {
+        self.load.mark();
+        self.kill(leader)?;
+        let others: Vec<u8> = self
+            .voters()
+            .into_iter()
+            .filter(|id| *id != leader)
+            .collect();
+        let next = self.leader_among(&others)?;
+        self.load.writes(200)?;
+        Ok((next, self.load.gap()))
+    }
+
+    /// Brings the whole to rest: no request under way, all past a multiple of 128 and at one zxid.
+    ///
+    /// # Errors
+    /// It does not come to rest.
+    pub fn rest(&mut self) -> Result<i64, String> {
+        self.load.pause()?;
+        let leader = self.all_serve()?;
+        let addr = self.member(leader)?.client;
+        let mut session = Session::on(addr, SESSION_MS, SETTLE)?;
+        let mut body = Out::new();
+        body.bytes(&text("/settle")).bytes(&text("x"));
+        let mut create = body.clone();
+        create
+            .int(1)
+            .int(31)
+            .bytes(&text("world"))
+            .bytes(&text("anyone"))
+            .int(0);
+        body.int(-1);
+        session.call(op::CREATE, &create.0, HANDSHAKE)?;
+        for _ in 0..SETTLE_WRITES {
+            session.send(op::SET_DATA, &body.0);
+        }
+        // Replies come in order; the close's own comes last.
+        for _ in 0..SETTLE_WRITES {
+            match session.receive(HANDSHAKE) {
+                super::client::Got::Reply { err: 0, .. } => {}
+                other => return Err(format!("a write to {addr} at rest: {other:?}")),
+            }
+        }
+        session.close(SETTLE)?;
+        self.same_zxid()
+    }
+
+    /// Waits until all that run show one zxid.
+    ///
+    /// # Errors
+    /// They do not.
+    pub fn same_zxid(&mut self) -> Result<i64, String> {
+        self.wait("all are at one zxid", |stage| {
+            let zxids: BTreeSet<Option<i64>> = stage
+                .members
+                .iter()
+                .filter(|member| member.expected())
+                .map(Member::zxid)
+                .collect();
+            match zxids.iter().collect::<Vec<_>>()[..] {
+                [Some(zxid)] => Ok(Some(*zxid)),
+                _ => Ok(None),
+            }
+        })
+    }
+
+    /// Brings the whole to rest and holds every server against the journal and the others; then the
+    /// load goes on.
+    ///
+    /// # Errors
+    /// Anything is not as it must be.
+    pub fn verify(&mut self, after: &str) -> Result<(), String> {
+        let zxid = self.rest()?;
+        let mut wrong = Vec::new();
+        let (mut digests, mut trees) = (Vec::new(), Vec::new());
+        for member in &self.members {
+            if !member.expected() {
+                continue;
+            }
+            let id = member.id();
+            let word = |word: &str| {
+                member
+                    .word(word)
+                    .ok_or_else(|| format!("{id} does not answer {word}"))
+            };
+            digests.push((id, verify::digests(&word("hash")?)));
+            wrong.extend(verify::counters(id, &word("mntr")?));
+            trees.push((id, tree::read(member.client)?));
+        }
+        let compared = verify::same_digests(&digests)?;
+        let (written, lost, moves) = {
+            let journal = self.load.journal();
+            for (id, tree) in &trees {
+                for line in verify::against_journal(&journal, tree) {
+                    wrong.push(format!("{id}: {line}"));
+                }
+            }
+            wrong.extend(journal.wrongs.iter().cloned());
+            (journal.acknowledged, journal.lost, journal.moves)
+        };
+        wrong.extend(verify::same_trees(&trees));
+        if let Some(taps) = &self.taps {
+            wrong.extend(taps.offences().into_iter().take(10));
+        }
+        if !wrong.is_empty() {
+            return Err(format!("after {after}:\n{}", wrong.join("\n")));
+        }
+        let nodes = trees.first().map_or(0, |(_, tree)| tree.len());
+        self.note(format!(
+            "{after}: {} servers equal at {zxid:#x}: {nodes} nodes, {compared} digests; \
+             {written} writes, {lost} lost on the way, {moves} moves",
+            trees.len()
+        ));
+        self.load.resume();
+        Ok(())
+    }
+
+    /// A write at `leader` that no follower gets: holds its links, asks it for a session, and waits
+    /// until the session's transaction is in its log. The load must be stopped, all at one zxid. The
+    /// transaction's zxid.
+    ///
+    /// # Errors
+    /// The transaction does not come.
+    pub fn strand(&mut self, leader: u8, followers: &[u8]) -> Result<i64, String> {
+        let since = Instant::now();
+        for follower in followers {
+            self.taps()?.hold(*follower, leader)?;
+        }
+        let addr = self.member(leader)?.client;
+        let mut conn = compat_tests::conn::Conn::open(addr).map_err(|e| format!("{addr}: {e}"))?;
+        let hello =
+            compat_tests::conn::connect_request(0, SESSION_MS, 0, &Some(vec![0; 16]), Some(false));
+        conn.send(&hello.framed());
+        let zxid = self.wait("the leader proposes", |stage| {
+            let mut all = Vec::new();
+            for follower in followers {
+                all.extend(stage.taps()?.seen(*follower, leader, since)?);
+            }
+            Ok(all
+                .iter()
+                .find(|seen| seen.kind == kind::PROPOSAL)
+                .map(|seen| seen.zxid))
+        })?;
+        self.wait("the leader has logged it", |stage| {
+            Ok(stage.member(leader)?.logged(zxid).then_some(()))
+        })?;
+        if since.elapsed() > SYNC_TIME {
+            return Err("the machine is too slow: the followers have left meanwhile".into());
+        }
+        Ok(zxid)
+    }
+
+    /// Nothing that `from` sends reaches `to`.
+    ///
+    /// # Errors
+    /// Nothing can be cut here.
+    pub fn cut(&self, from: u8, to: u8) -> Result<(), String> {
+        match &self.taps {
+            Some(taps) => taps.one_way(from, to, true),
+            None => self.net.cut(from, to),
+        }
+    }
+
+    /// Undoes [`Stage::cut`].
+    ///
+    /// # Errors
+    /// It was not cut.
+    pub fn join(&self, from: u8, to: u8) -> Result<(), String> {
+        match &self.taps {
+            Some(taps) => taps.one_way(from, to, false),
+            None => self.net.join(from, to),
+        }
+    }
+
+    /// Cuts a member off from all others, both ways; clients still reach it.
+    ///
+    /// # Errors
+    /// Nothing can be cut here.
+    pub fn isolate(&self, id: u8) -> Result<(), String> {
+        self.pairs(id, |from, to| self.cut(from, to))
+    }
+
+    /// Undoes [`Stage::isolate`].
+    ///
+    /// # Errors
+    /// It was not isolated.
+    pub fn rejoin(&self, id: u8) -> Result<(), String> {
+        self.pairs(id, |from, to| self.join(from, to))
+    }
+
+    fn pairs(&self, id: u8, act: impl Fn(u8, u8) -> Result<(), String>) -> Result<(), String> {
+        for other in self.ids().into_iter().filter(|other| *other != id) {
+            act(id, other)?;
+            act(other, id)?;
+        }
+        Ok(())
+    }
+
+    /// The end of every member's output, for a story that failed.
+    pub fn tails(&mut self) -> String {
+        let mut out = String::new();
+        for member in &mut self.members {
+            let state = if member.alive() { "runs" } else { "down" };
+            out.push_str(&format!(
+                "--- {} ({}, {state})\n{}\n",
+                member.id(),
+                member.seat.kind,
+                member.log_tail()
+            ));
+        }
+        out.push_str(&format!("--- everything is in {}\n", self.dir.display()));
+        out
+    }
+
+    /// Ends all, and removes the folder.
+    ///
+    /// # Errors
+    /// The load does not end, or the folder stays.
+    pub fn finish(mut self) -> Result<(), String> {
+        self.load.stop()?;
+        if let Some(taps) = &self.taps {
+            self.note(format!("packets: {}", taps.counts()));
+        }
+        let events = self.load.journal().events;
+        self.note(format!("events of watches: {events}"));
+        let dir = self.dir.clone();
+        drop(self);
+        fs::remove_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))
+    }
+}
