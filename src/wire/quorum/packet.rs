@@ -14,6 +14,7 @@ use core::fmt;
 use bytes::{Bytes, BytesMut};
 use jute::{Encode, Reader, Str, encode_buffer, encode_len};
 
+use super::other_protocol;
 use super::scan::{ListScan, Scanned};
 use crate::client::Id;
 use crate::limits::PACKET_IDS_MAX;
@@ -184,6 +185,16 @@ impl Packet {
                 .sum::<usize>()
     }
 
+    /// The packet as it is sent.
+    ///
+    /// # Panics
+    /// As [`encode_into`](Self::encode_into).
+    pub fn encode(&self) -> Bytes {
+        let mut out = Vec::new();
+        self.encode_into(&mut out);
+        out.into()
+    }
+
     /// Appends the packet.
     ///
     /// # Panics
@@ -238,7 +249,13 @@ pub enum PacketError {
 impl fmt::Display for PacketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PacketError::Kind(number) => write!(f, "packet of unknown type {number}"),
+            PacketError::Kind(number) => {
+                write!(f, "packet of unknown type {number}")?;
+                match other_protocol(number.to_be_bytes()) {
+                    Some(name) => write!(f, "; this looks like {name}"),
+                    None => Ok(()),
+                }
+            }
             PacketError::Data { kind, length } => {
                 write!(f, "{kind} packet with data of unreasonable length {length}")
             }
@@ -431,6 +448,7 @@ mod tests {
             let start = out.len();
             packet.encode_into(&mut out);
             assert_eq!(out.len() - start, packet.size());
+            assert_eq!(packet.encode(), out[start..]);
         }
         out
     }
@@ -529,6 +547,17 @@ mod tests {
             length.encode(&mut bytes);
             assert_eq!(cut(&bytes), Err(PacketError::Ids { kind, length }));
         }
+    }
+
+    #[test]
+    fn another_protocol_is_named() {
+        use alloc::string::ToString;
+        let error = PacketError::Kind(0x1603_0100);
+        assert!(error.to_string().ends_with("looks like TLS (sslQuorum)"));
+        assert_eq!(
+            PacketError::Kind(20).to_string(),
+            "packet of unknown type 20"
+        );
     }
 
     /// As in Java.

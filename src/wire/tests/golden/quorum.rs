@@ -12,9 +12,10 @@ use zk_wire::quorum::body::{
 };
 use zk_wire::quorum::config::host_text;
 use zk_wire::quorum::hello::{self, Hello, HelloVersion};
-use zk_wire::quorum::notification::{Notification, PeerState, VERSION};
-use zk_wire::quorum::packet::{Cutter, Packet, PacketKind};
+use zk_wire::quorum::notification::{Notification, PeerState, VERSION, frame_length};
+use zk_wire::quorum::packet::{Cutter, Packet, PacketError, PacketKind};
 use zk_wire::quorum::snap::{SIGNATURE, SnapDecoder, SnapEncoder, SnapItem, SnapProgress};
+use zk_wire::quorum::{AUTH_MAGIC, other_protocol};
 use zk_wire::txn::{Txn, header_of, reconfig_text};
 
 use crate::cases::{Case, case, cases, records};
@@ -35,6 +36,7 @@ fn the_records_are_known() {
         "LearnerInfo",
         "Notification",
         "NotificationReader",
+        "QuorumAuthPacket",
         "QuorumPacket",
         "Tree",
     ];
@@ -146,6 +148,19 @@ fn a_reconfiguration_in_packets() {
     assert_eq!((body.leader, &body.payload[..]), (3, payload));
     assert_eq!(body.encode(), data);
     assert_eq!(inform.zxid, proposal.zxid);
+}
+
+/// Only known by its beginning, which is no packet's.
+#[test]
+fn authentication_is_recognized() {
+    let Case { bin, .. } = case("quorum", "QuorumAuthPacket", "magic");
+    assert_eq!(bin[..8], AUTH_MAGIC.to_be_bytes());
+    let first = *bin.first_chunk().unwrap();
+    assert!(other_protocol(first).is_some());
+    let error = Cutter::new(LIMIT).next(&mut BytesMut::from(&bin[..]));
+    assert_eq!(error, Err(PacketError::Kind(i32::from_be_bytes(first))));
+    let frame = frame_length(first);
+    assert_eq!(frame, Err(i32::from_be_bytes(first)));
 }
 
 // ---- what a learner sends

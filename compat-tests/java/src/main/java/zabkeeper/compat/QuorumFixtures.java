@@ -22,8 +22,10 @@ import org.apache.zookeeper.server.RequestRecord;
 import org.apache.zookeeper.server.quorum.Insides;
 import org.apache.zookeeper.server.quorum.Leader;
 import org.apache.zookeeper.server.quorum.LearnerInfo;
+import org.apache.zookeeper.server.quorum.QuorumAuthPacket;
 import org.apache.zookeeper.server.quorum.QuorumPacket;
 import org.apache.zookeeper.server.quorum.QuorumPeer.ServerState;
+import org.apache.zookeeper.server.quorum.auth.QuorumAuth;
 import org.apache.zookeeper.server.util.SerializeUtils;
 import org.apache.zookeeper.txn.SetDataTxn;
 import org.apache.zookeeper.txn.TxnDigest;
@@ -80,6 +82,7 @@ final class QuorumFixtures {
         fixtures.put(FORMAT, "inform_and_activate",
             Leader.buildInformAndActivePacket(ZXID, 3, proposal));
         fixtures.putKinds(FORMAT, LearnerInfo.class);
+        fixtures.put(FORMAT, "magic", new QuorumAuthPacket(QuorumAuth.QUORUM_AUTH_MAGIC_NUMBER, 0, null));
     }
 
     /** What a learner of Java's sends, and what is in it. */
