@@ -34,6 +34,11 @@ pub struct Config {
     pub max_frame: usize,
     /// Longest string or buffer in a frame: `jute.maxbuffer` plus `jute.maxbuffer.extrasize`.
     pub max_field: usize,
+    /// `localSessionsEnabled`: new sessions are known to their own server only, until they make an
+    /// ephemeral node. A standalone server knows no such thing.
+    pub local_sessions: bool,
+    /// `localSessionsUpgradingEnabled`: then they become everybody's; else they may not.
+    pub local_upgrade: bool,
     /// `reconfigEnabled`.
     pub reconfig_enabled: bool,
     /// Seed of the tree's hash.
@@ -57,6 +62,8 @@ impl Default for Config {
             container_never_used_ms: 0,
             max_frame: crate::limits::FRAME_BYTES_DEFAULT,
             max_field: 2 * crate::limits::FRAME_BYTES_DEFAULT,
+            local_sessions: false,
+            local_upgrade: false,
             reconfig_enabled: false,
             seed: 0,
         }

@@ -82,12 +82,27 @@ pub enum Progress {
     Missing(Need),
 }
 
+/// Whom a server serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServeMode {
+    /// Everybody.
+    #[default]
+    Full,
+    /// Clients that are content with reading, from a server that finds no leader. Only local
+    /// sessions can be had.
+    ReadOnly,
+    /// Nobody: it is between two roles, or a leader that shall have no clients.
+    Closed,
+}
+
 /// What a connection's reads and handshake see.
 pub struct View<'a> {
     /// The tree.
     pub tree: &'a Tree,
     /// Settings.
     pub config: &'a Config,
+    /// Whom the server serves now.
+    pub serve: ServeMode,
     /// Watches.
     pub watches: &'a mut dyn WatchAccess,
     /// What happens is counted here.
@@ -119,6 +134,8 @@ pub struct Conn {
     timeout_ms: i32,
     /// Whether the handshake had the read-only byte: the answer mirrors it.
     read_only_byte: bool,
+    /// Whether the server was read-only at the handshake: the answer says so.
+    read_only: bool,
     slots: VecDeque<Slot>,
     writes: u32,
     /// Whether the watches know this connection, because it may have armed one.
@@ -144,6 +161,7 @@ impl Conn {
             stage: Stage::New,
             timeout_ms: 0,
             read_only_byte: false,
+            read_only: false,
             slots: VecDeque::new(),
             writes: 0,
             registered: false,
@@ -295,6 +313,21 @@ impl Conn {
             return self.end();
         };
         self.read_only_byte = request.read_only.is_some();
+        self.read_only = view.serve == ServeMode::ReadOnly;
+        let refused = match view.serve {
+            ServeMode::Full => false,
+            // Java gives a session that is not local to nobody, nor takes one up again. To a new
+            // one, when there are no local sessions, it sends a reply that no client can read.
+            ServeMode::ReadOnly => {
+                request.read_only != Some(true)
+                    || !config.local_sessions
+                    || view.tree.has_global_session(SessionId(request.session_id))
+            }
+            ServeMode::Closed => true,
+        };
+        if refused {
+            return self.end();
+        }
         // A client that has seen more than this server knows must find another one.
         if request.last_zxid_seen > view.tree.served_zxid().0 {
             return self.end();
@@ -336,7 +369,7 @@ impl Conn {
         if self.stage != Stage::Connecting {
             return;
         }
-        let read_only = self.read_only_byte.then_some(false);
+        let read_only = self.read_only_byte.then_some(self.read_only);
         let (response, password);
         match grant {
             Some(grant) => {
@@ -367,6 +400,9 @@ impl Conn {
     }
 
     fn on_request(&mut self, session: SessionId, frame: &[u8], view: &mut View<'_>) -> Accepted {
+        if view.serve == ServeMode::Closed {
+            return self.end();
+        }
         let Ok(header) = RequestHeader::decode(&mut Reader::new(frame)) else {
             return self.end();
         };
@@ -392,6 +428,26 @@ impl Conn {
             OpCode::Sasl => self.on_sasl(xid, body, view),
             // A session that is gone takes its requests with it.
             _ if !view.tree.has_session(session) => Accepted::Here,
+            OpCode::Create
+            | OpCode::Create2
+            | OpCode::CreateContainer
+            | OpCode::CreateTtl
+            | OpCode::Delete
+            | OpCode::SetData
+            | OpCode::SetAcl
+            | OpCode::Multi
+            | OpCode::Reconfig
+            | OpCode::Sync
+                if view.serve == ServeMode::ReadOnly =>
+            {
+                let header = ReplyHeader {
+                    xid,
+                    zxid: view.tree.served_zxid().0,
+                    err: Code::NotReadOnly.to_i32(),
+                };
+                self.finish(framed(&header, None), false, view.tally);
+                Accepted::Here
+            }
             OpCode::Create
             | OpCode::Create2
             | OpCode::CreateContainer
@@ -814,3 +870,6 @@ fn answer(r: &mut Read<'_>, op: OpCode, body: &[u8]) -> Result<(), Stop> {
         | OpCode::Error => panic!("{op:?} is no read"),
     }
 }
+
+#[cfg(test)]
+mod tests;

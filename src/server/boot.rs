@@ -105,6 +105,9 @@ pub fn core_config(config: &ServerConfig) -> Config {
         container_never_used_ms: config.container.max_never_used_interval_ms,
         max_frame,
         max_field: max_frame + config.jute_extra_size.max(0) as usize,
+        // A standalone server has none.
+        local_sessions: false,
+        local_upgrade: false,
         reconfig_enabled: config.reconfig_enabled,
         seed: fastrand::u64(..),
     }

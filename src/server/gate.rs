@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 
 use parking_lot::{Mutex, RwLock};
 use zk_core::acl::Ids;
-use zk_core::conn::{Progress, View};
+use zk_core::conn::{Progress, ServeMode, View};
 use zk_core::hash::Map;
 use zk_core::io::{Grant, Input, Post, Reply};
 use zk_core::op::WatchAccess;
@@ -296,6 +296,7 @@ impl Post for Poster<'_> {
         let mut view = View {
             tree,
             config: &self.shared.config,
+            serve: ServeMode::Full,
             watches,
             tally: &mut self.counts.tally,
         };

@@ -27,6 +27,8 @@ use crate::op::{self, Stop};
 pub(super) enum Head {
     Write(Origin, OpCode),
     Connect(ConnId, Grant),
+    /// A local session becomes everybody's, and nobody waits but the writes behind.
+    Upgrade(SessionId),
 }
 
 #[derive(Debug)]
@@ -37,11 +39,31 @@ enum Asked {
         origin: Origin,
         reply: Vec<u8>,
     },
+    /// Of a local session, as soon as it is the first.
+    Close(Origin),
     /// Answered as soon as it is the first.
     Answer {
         origin: Origin,
         result: Result<Vec<u8>, Code>,
     },
+}
+
+/// What needs no transaction.
+pub(super) enum Answered {
+    Reply(Origin, Result<Vec<u8>, Code>),
+    /// A local session ends.
+    Close(Origin),
+}
+
+/// A request of the server's own.
+fn create_session(session: SessionId, timeout_ms: i32) -> Effect {
+    Effect::Forward {
+        session,
+        cxid: 0,
+        op: OpCode::CreateSession,
+        body: timeout_ms.to_vec().into(),
+        ids: [].into(),
+    }
 }
 
 /// See the module.
@@ -94,22 +116,30 @@ impl Forward {
     }
 
     fn refuse(&mut self, origin: Origin) {
-        self.asked.push_back(Asked::Answer {
-            origin,
-            result: Err(Code::MarshallingError),
-        });
+        self.answer(origin, Code::MarshallingError);
+    }
+
+    /// An error, in its place.
+    pub fn answer(&mut self, origin: Origin, code: Code) {
+        let result = Err(code);
+        self.asked.push_back(Asked::Answer { origin, result });
+    }
+
+    /// The end of a local session, in its place.
+    pub fn close_local(&mut self, origin: Origin) {
+        self.asked.push_back(Asked::Close(origin));
+    }
+
+    /// A local session becomes everybody's.
+    pub fn upgrade(&mut self, session: SessionId, timeout_ms: i32, out: &mut Vec<Effect>) {
+        self.asked.push_back(Asked::Txn(Head::Upgrade(session)));
+        out.push(create_session(session, timeout_ms));
     }
 
     /// A new session, whose id is this server's choice.
     pub fn connect(&mut self, conn: ConnId, grant: Grant, out: &mut Vec<Effect>) {
         self.asked.push_back(Asked::Txn(Head::Connect(conn, grant)));
-        out.push(Effect::Forward {
-            session: grant.session,
-            cxid: 0,
-            op: OpCode::CreateSession,
-            body: grant.timeout_ms.to_vec().into(),
-            ids: [].into(),
-        });
+        out.push(create_session(grant.session, grant.timeout_ms));
     }
 
     /// A session that comes from somewhere.
@@ -198,21 +228,22 @@ impl Forward {
 
     /// Whether the first of all needs no transaction.
     pub fn is_answered(&self) -> bool {
-        matches!(self.asked.front(), Some(Asked::Answer { .. }))
+        self.answered().is_some()
     }
 
     /// Whose answer that is.
     pub fn answered(&self) -> Option<&Origin> {
         match self.asked.front() {
-            Some(Asked::Answer { origin, .. }) => Some(origin),
+            Some(Asked::Answer { origin, .. } | Asked::Close(origin)) => Some(origin),
             Some(Asked::Txn(_) | Asked::Sync { .. }) | None => None,
         }
     }
 
     /// Takes that answer.
-    pub fn take_answered(&mut self) -> Option<(Origin, Result<Vec<u8>, Code>)> {
+    pub fn take_answered(&mut self) -> Option<Answered> {
         match self.asked.pop_front() {
-            Some(Asked::Answer { origin, result }) => Some((origin, result)),
+            Some(Asked::Answer { origin, result }) => Some(Answered::Reply(origin, result)),
+            Some(Asked::Close(origin)) => Some(Answered::Close(origin)),
             Some(asked @ (Asked::Txn(_) | Asked::Sync { .. })) => {
                 self.asked.push_front(asked);
                 None
@@ -229,6 +260,7 @@ impl Forward {
         let own = match head {
             Head::Write(origin, _) => (origin.session, origin.cxid),
             Head::Connect(_, grant) => (grant.session, 0),
+            Head::Upgrade(session) => (*session, 0),
         };
         (own == from).then(|| head.clone())
     }
@@ -237,7 +269,7 @@ impl Forward {
     pub fn take_head(&mut self) -> Option<Head> {
         match self.asked.pop_front() {
             Some(Asked::Txn(head)) => Some(head),
-            Some(asked @ (Asked::Answer { .. } | Asked::Sync { .. })) => {
+            Some(asked @ (Asked::Answer { .. } | Asked::Close(_) | Asked::Sync { .. })) => {
                 self.asked.push_front(asked);
                 None
             }
@@ -251,8 +283,9 @@ impl Forward {
             match asked {
                 Asked::Txn(Head::Write(origin, _))
                 | Asked::Sync { origin, .. }
+                | Asked::Close(origin)
                 | Asked::Answer { origin, .. } => lost.push(origin),
-                Asked::Txn(Head::Connect(..)) => {}
+                Asked::Txn(Head::Connect(..) | Head::Upgrade(_)) => {}
             }
         }
     }

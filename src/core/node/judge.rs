@@ -21,16 +21,16 @@ use zk_wire::txn::{TxnBody, TxnDigest, TxnHeader};
 use zk_wire::{Code, OpCode, digest};
 
 use super::ledger::{By, Ledger, Note, Record};
-use super::prepare::{Refusal, prep, prepare};
+use super::prepare::{Refusal, makes_ephemerals, prep, prepare};
 use crate::acl::Ids;
 use crate::config::Config;
-use crate::ids::{LinkId, Now, SessionId, Zxid};
+use crate::ids::{ConnId, LinkId, Now, SessionId, Zxid};
 use crate::io::{Effect, Grant, Origin, Submit};
 use crate::limits::{LAST_COUNTER, MISSING_AT_ONCE};
 use crate::op::{self, Stop};
 use crate::owner;
 use crate::pending::Pending;
-use crate::session::{Owner, Tracker};
+use crate::session::{Local, Owner, Tracker};
 use crate::tally::{Counts, namespace};
 use crate::tree::{Need, Tree};
 
@@ -76,6 +76,8 @@ struct Reaper {
 #[derive(Debug)]
 pub(super) struct Judge {
     pub tracker: Tracker,
+    /// On every server of an ensemble.
+    pub local: Local,
     pub pending: Pending,
     pub waiting: VecDeque<Work>,
     /// Rows that the first of `waiting` waits for. They are looked for before it is judged again,
@@ -98,6 +100,7 @@ impl Judge {
         }
         Judge {
             tracker,
+            local: Local::new(config.tick_ms),
             pending: Pending::new(tree.digest()),
             waiting: VecDeque::new(),
             missing: Vec::new(),
@@ -112,12 +115,18 @@ impl Judge {
         }
     }
 
+    /// Takes over what does not end with a role: counts, and the ids that were given.
+    pub fn go_on(&mut self, before: Judge) {
+        self.tracker.continue_ids(&before.tracker);
+        self.counts = before.counts;
+    }
+
     /// Sessions that own nodes and are not in the table are closed before anything else.
     pub fn close_orphans(&mut self, tree: &Tree) {
         let orphans = tree
             .ephemerals()
             .map(|(id, _)| id)
-            .filter(|id| !tree.has_session(*id));
+            .filter(|id| !tree.has_global_session(*id));
         self.waiting.extend(orphans.map(Work::Expire));
     }
 
@@ -127,11 +136,12 @@ impl Judge {
     }
 
     /// Gives up: what waits is handed back, and nothing is proposed any more.
-    pub fn rest(&mut self) -> VecDeque<Work> {
+    pub fn rest(&mut self, config: &Config) -> VecDeque<Work> {
         self.missing.clear();
         self.pending = Pending::default();
         self.reaper.found.clear();
         self.tracker.clear();
+        self.local = Local::new(config.tick_ms);
         core::mem::take(&mut self.waiting)
     }
 
@@ -207,13 +217,14 @@ impl Judge {
                 self.request(desk, origin, *op, body)
             }
             Work::Submit(Submit::Connect { conn, timeout_ms }) => {
-                let session = self.tracker.next_id();
+                let grant = self.new_session(desk.tree, *timeout_ms);
+                if desk.leads && desk.config.local_sessions {
+                    self.open_local(desk.ledger, *conn, grant, desk.now);
+                    return Ok(());
+                }
+                let session = grant.session;
                 self.tracker
                     .track(session, *timeout_ms, Owner::Me, desk.now.mono_ms);
-                let grant = Grant {
-                    session,
-                    timeout_ms: *timeout_ms,
-                };
                 let body = TxnBody::CreateSession {
                     timeout: *timeout_ms,
                 };
@@ -225,7 +236,10 @@ impl Judge {
                 session,
                 timeout_ms,
             }) => {
-                if self.tracker.attach(*session, *timeout_ms, desk.now.mono_ms) {
+                let mono_ms = desk.now.mono_ms;
+                if !self.local.attach(*session, *timeout_ms, mono_ms)
+                    && self.tracker.attach(*session, *timeout_ms, mono_ms)
+                {
                     self.tracker.set_owner(*session, Owner::Me);
                 }
                 desk.ledger.note(Note::Reattach {
@@ -253,6 +267,34 @@ impl Judge {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// What a new session will be granted.
+    pub fn new_session(&mut self, tree: &Tree, timeout_ms: i32) -> Grant {
+        loop {
+            let session = self.tracker.next_id();
+            if !tree.has_session(session) {
+                return Grant {
+                    session,
+                    timeout_ms,
+                };
+            }
+        }
+    }
+
+    /// A session that only this server knows.
+    pub fn open_local(&mut self, ledger: &mut Ledger, conn: ConnId, grant: Grant, now: Now) {
+        self.local
+            .open(grant.session, grant.timeout_ms, now.mono_ms);
+        ledger.note_certain(Note::OpenLocal(conn, grant));
+    }
+
+    /// Local sessions whose time has come.
+    pub fn expire_local(&mut self, ledger: &mut Ledger, now: Now) {
+        for session in self.local.expire(now.mono_ms) {
+            self.counts.expired += 1;
+            ledger.note_certain(Note::CloseLocal(session, None));
         }
     }
 
@@ -295,6 +337,12 @@ impl Judge {
     ) -> Result<(), Need> {
         let max_field = desk.config.max_field;
         let by = By::Request(origin.clone(), op);
+        if op == OpCode::CloseSession && self.local.contains(origin.session) {
+            self.local.set_closing(origin.session);
+            let note = Note::CloseLocal(origin.session, Some(origin.clone()));
+            desk.ledger.note(note);
+            return Ok(());
+        }
         if op == OpCode::CloseSession {
             return self.close(desk, origin.session, origin.cxid, by);
         }
@@ -309,6 +357,16 @@ impl Judge {
                 result,
             });
             return Ok(());
+        }
+        if self.local.is_live(origin.session)
+            && desk.config.local_upgrade
+            && makes_ephemerals(op, body, max_field)
+            && let Some(timeout) = self.local.upgrade(origin.session)
+        {
+            self.tracker
+                .track(origin.session, timeout, Owner::Me, desk.now.mono_ms);
+            let body = TxnBody::CreateSession { timeout };
+            self.propose(desk, (origin.session, 0), &body, By::Nobody);
         }
         let asker = (origin.session, Owner::Me);
         let body = match self.judge(desk, asker, &origin.ids, op, body) {
@@ -408,10 +466,11 @@ impl Judge {
         op: OpCode,
         body: &'a [u8],
     ) -> Result<TxnBody<'a>, Refusal> {
-        let allowed = self.tracker.check(session, owner);
+        let (allowed, allowed_ephemeral) = self.check_session(desk.config, session, owner);
         let mut p = self.prep(desk);
         p.session = session;
         p.allowed = allowed;
+        p.allowed_ephemeral = allowed_ephemeral;
         p.ids = ids;
         let body = prepare(&mut p, op, body, desk.config.max_field);
         if let Some(path) = p.exceeded.take() {
@@ -419,6 +478,29 @@ impl Judge {
             self.counts.quota_exceeded.extend(top);
         }
         body
+    }
+
+    /// Whether a session may write, and whether it may own nodes.
+    fn check_session(
+        &mut self,
+        config: &Config,
+        session: SessionId,
+        owner: Owner,
+    ) -> (Result<(), Code>, Result<(), Code>) {
+        if self.local.contains(session) {
+            return if self.local.is_live(session) {
+                (Ok(()), Err(Code::EphemeralOnLocalSession))
+            } else {
+                (Err(Code::SessionExpired), Err(Code::SessionExpired))
+            };
+        }
+        let global = self.tracker.check(session, owner);
+        // One that is not known here may be local to another server, if its id is from there.
+        let elsewhere = config.local_sessions
+            && matches!(owner, Owner::Link(_))
+            && self.tracker.owner(session).is_none()
+            && (session.0 >> 56) as u8 != config.server_id;
+        (if elsewhere { Ok(()) } else { global }, global)
     }
 
     fn propose(&mut self, desk: &mut Desk<'_>, from: (SessionId, i32), body: &TxnBody<'_>, by: By) {

@@ -19,7 +19,7 @@ use jute::{Decode, Encode, Reader};
 use zk_wire::txn::{Txn, TxnBody};
 use zk_wire::{Code, OpCode, digest};
 
-use super::forward::{Forward, Head};
+use super::forward::{Answered, Forward, Head};
 use super::judge::Judge;
 use super::replay::needs;
 use super::reply::{Raw, respond};
@@ -75,6 +75,12 @@ pub(super) enum Note {
     Moved(SessionId),
     /// The leader has answered the oldest sync.
     Synced,
+    /// A session that only this server knows begins.
+    OpenLocal(ConnId, Grant),
+    /// Such a session ends, at its client's wish or not.
+    CloseLocal(SessionId, Option<Origin>),
+    /// All of them end, unheard.
+    ForgetLocal,
     /// Clients see at least this zxid.
     Serve(Zxid),
     /// What became of the request nobody knows here: the connection ends without a reply.
@@ -231,12 +237,24 @@ impl Ledger {
         let at = self.marks.applied.0;
         for (_, note) in core::mem::take(&mut self.notes) {
             match note {
-                Note::Answer { origin, .. } | Note::Lost(origin) => lost.push(origin),
-                Note::Serve(_) => self.notes.push_back((at, note)),
-                Note::Reattach { .. } | Note::Validated { .. } | Note::Moved(_) | Note::Synced => {}
+                Note::Answer { origin, .. }
+                | Note::Lost(origin)
+                | Note::CloseLocal(_, Some(origin)) => lost.push(origin),
+                Note::Serve(_) | Note::ForgetLocal => self.notes.push_back((at, note)),
+                Note::OpenLocal(..)
+                | Note::CloseLocal(_, None)
+                | Note::Reattach { .. }
+                | Note::Validated { .. }
+                | Note::Moved(_)
+                | Note::Synced => {}
             }
         }
         self.syncs.clear();
+    }
+
+    /// Sessions that only this server knew are over.
+    pub fn forget_local(&mut self) {
+        self.note_after(self.marks.applied.0, Note::ForgetLocal);
     }
 
     /// A request of which nothing is known any more.
@@ -293,7 +311,9 @@ impl Ledger {
     }
 
     fn apply_note(&mut self, hands: &mut Hands<'_>) -> Result<(), Need> {
-        if let Some((_, Note::Answer { origin, .. })) = self.notes.front() {
+        if let Some((_, Note::Answer { origin, .. } | Note::CloseLocal(_, Some(origin)))) =
+            self.notes.front()
+        {
             hands
                 .post
                 .before_write(hands.tree, hands.watches, origin.conn)?;
@@ -314,7 +334,9 @@ impl Ledger {
                 session,
                 timeout_ms,
             } => {
-                let live = hands.judge.tracker.is_live(session) && hands.tree.has_session(session);
+                let judge = &hands.judge;
+                let known = judge.tracker.is_live(session) || judge.local.is_live(session);
+                let live = known && hands.tree.has_session(session);
                 reattach(post, conn, session, timeout_ms, live);
             }
             Note::Validated {
@@ -332,6 +354,12 @@ impl Ledger {
             }
             Note::Moved(session) => post.detach(session, None),
             Note::Synced => {}
+            Note::OpenLocal(conn, grant) => {
+                hands.tree.open_local_session(grant.session);
+                post.connected(conn, Some(grant));
+            }
+            Note::CloseLocal(session, origin) => close_local(hands, session, origin),
+            Note::ForgetLocal => hands.tree.close_local_sessions(),
             Note::Serve(zxid) => {
                 hands.tree.serve_from(zxid);
                 self.marks.served = ids::Served(hands.tree.served_zxid());
@@ -379,7 +407,7 @@ impl Ledger {
             Some(_) => match hands.forward.take_head() {
                 Some(Head::Write(origin, op)) => By::Request(origin, op),
                 Some(Head::Connect(conn, grant)) => By::Connect(conn, grant),
-                None => By::Nobody,
+                Some(Head::Upgrade(_)) | None => By::Nobody,
             },
             None => record.by,
         };
@@ -417,10 +445,34 @@ fn answer_forwarded(hands: &mut Hands<'_>) -> Result<(), Need> {
             .post
             .before_write(hands.tree, hands.watches, origin.conn)?;
     }
-    if let Some((origin, result)) = hands.forward.take_answered() {
-        answer(hands.tree, hands.post, &origin, &result);
+    match hands.forward.take_answered() {
+        Some(Answered::Reply(origin, result)) => {
+            answer(hands.tree, hands.post, &origin, &result);
+        }
+        Some(Answered::Close(origin)) => close_local(hands, origin.session, Some(origin)),
+        None => {}
     }
     Ok(())
+}
+
+/// A session that only this server knows ends. It may have become everybody's before it was its
+/// turn, and then it goes on.
+fn close_local(hands: &mut Hands<'_>, session: SessionId, origin: Option<Origin>) {
+    hands.judge.local.remove(session);
+    hands.tree.close_local_session(session);
+    let own = origin.as_ref().map(|origin| origin.conn);
+    if let Some(origin) = origin {
+        let reply = Reply {
+            zxid: hands.tree.served_zxid(),
+            err: 0,
+            body: None,
+            close: true,
+        };
+        hands.post.done(origin.conn, origin.cxid, &reply);
+    }
+    if !hands.tree.has_session(session) {
+        hands.post.detach(session, own);
+    }
 }
 
 fn answer(tree: &Tree, post: &mut dyn Post, origin: &Origin, result: &Result<Vec<u8>, Code>) {
@@ -451,12 +503,16 @@ fn after_session_txn(hands: &mut Hands<'_>, txn: &Txn<'_>, by: &By) {
     let session = SessionId(txn.header.client_id);
     match txn.body {
         TxnBody::CreateSession { timeout } => {
+            hands.judge.local.remove(session);
+            hands.tree.close_local_session(session);
             for (conn, timeout_ms) in hands.forward.created(session, timeout) {
                 reattach(hands.post, conn, session, timeout_ms, true);
             }
         }
         TxnBody::CloseSession { .. } => {
             hands.judge.tracker.remove(session);
+            hands.judge.local.remove(session);
+            hands.tree.close_local_session(session);
             hands.forward.closed(session);
             // Its own connection has been answered and closes behind that.
             let own = match by {

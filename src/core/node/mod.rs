@@ -18,13 +18,13 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use jute::{Decode, Reader};
-use zk_wire::OpCode;
 use zk_wire::txn::Txn;
+use zk_wire::{Code, OpCode};
 
 use crate::acl::Ids;
 use crate::config::Config;
-use crate::ids::{self, LinkId, Marks, Now, SessionId, Zxid};
-use crate::io::{Applied, Effect, Grant, Input, Origin, Post, Submit};
+use crate::ids::{self, ConnId, LinkId, Marks, Now, SessionId, Zxid};
+use crate::io::{Applied, Effect, Input, Origin, Post, Submit};
 use crate::session::{Owner, Tracker};
 use crate::tally::Counts;
 use crate::tree::Tree;
@@ -40,6 +40,7 @@ mod reply;
 use forward::Forward;
 use judge::{Desk, Forwarded, Judge, Work};
 use ledger::{By, Hands, Ledger, Note, Record};
+use prepare::makes_ephemerals;
 pub use replay::{ReplayError, Replayed, needs, replay};
 
 /// What the server is to its clients and peers.
@@ -147,7 +148,7 @@ impl Node {
     ) -> Node {
         let last = tree.last_zxid();
         let mut judge = Judge::new(&config, tree, Owner::None, last, now);
-        judge.rest();
+        judge.rest(&config);
         let ledger = Ledger::new(Marks {
             history_end: ids::HistoryEnd(history_end),
             committed: ids::Committed(last),
@@ -194,6 +195,11 @@ impl Node {
         &self.judge.tracker
     }
 
+    /// Sessions that only this server knows, and their buckets.
+    pub fn local_tracker(&self) -> &Tracker {
+        self.judge.local.tracker()
+    }
+
     /// Transactions and answers that wait to be applied.
     pub fn unapplied(&self) -> usize {
         self.ledger.len()
@@ -216,26 +222,34 @@ impl Node {
 
     /// When `Input::Tick` is needed next at the latest, by the monotonic clock, milliseconds.
     pub fn deadline_ms(&self) -> i64 {
-        match self.role {
+        let own = match self.role {
             Role::Standalone | Role::Leader { .. } => self.judge.deadline_ms(),
             Role::Resting | Role::Learner { .. } | Role::ReadOnly => i64::MAX,
-        }
+        };
+        let local = self.judge.local.tracker().next_expiry_ms();
+        local.map_or(own, |local| local.min(own))
     }
 
     /// Takes one input. Effects are appended in the order in which they must be carried out.
     pub fn step(&mut self, tree: &Tree, now: Now, input: Input, out: &mut Vec<Effect>) {
         let loaded = matches!(input, Input::Loaded);
         match input {
-            Input::Tick => match self.role {
-                Role::Standalone | Role::Leader { .. } => self.judge.tick(&self.config, tree, now),
-                Role::Resting | Role::Learner { .. } | Role::ReadOnly => {}
-            },
+            Input::Tick => {
+                self.judge.expire_local(&mut self.ledger, now);
+                match self.role {
+                    Role::Standalone | Role::Leader { .. } => {
+                        self.judge.tick(&self.config, tree, now);
+                    }
+                    Role::Resting | Role::Learner { .. } | Role::ReadOnly => {}
+                }
+            }
             Input::Submit(submit) => match self.role {
                 Role::Standalone | Role::Leader { .. } => {
                     self.judge.waiting.push_back(Work::Submit(submit));
                 }
-                Role::Learner { .. } => self.ask_leader(tree, submit, out),
-                Role::Resting | Role::ReadOnly => self.lose(submit),
+                Role::Learner { .. } => self.ask_leader(tree, now, submit, out),
+                Role::ReadOnly => self.serve_local(tree, now, submit),
+                Role::Resting => self.lose(submit),
             },
             Input::Durable(zxid) => {
                 match self.role {
@@ -263,13 +277,11 @@ impl Node {
                 session,
                 at_ms,
                 timeout_ms,
-            } => match self.role {
-                Role::Standalone | Role::Leader { .. } => {
-                    self.judge.tracker.touch(session, timeout_ms, at_ms);
+            } => {
+                if !self.judge.local.touch(session, timeout_ms, at_ms) {
+                    self.touch(tree, session, timeout_ms, at_ms);
                 }
-                Role::Learner { .. } => self.forward.touch(session, timeout_ms),
-                Role::Resting | Role::ReadOnly => {}
-            },
+            }
             Input::Loaded => {}
         }
         self.work(tree, now, loaded, out);
@@ -287,27 +299,102 @@ impl Node {
         self.judge.work(&mut desk, loaded);
     }
 
-    fn ask_leader(&mut self, tree: &Tree, submit: Submit, out: &mut Vec<Effect>) {
+    /// A client of this server whose session is not local was heard of.
+    fn touch(&mut self, tree: &Tree, session: SessionId, timeout_ms: i32, at_ms: i64) {
+        match self.role {
+            Role::Standalone | Role::Leader { .. } => {
+                self.judge.tracker.touch(session, timeout_ms, at_ms);
+            }
+            Role::Learner { .. } => {
+                // A local session that has ended is nobody's.
+                let may_be = !self.config.local_sessions
+                    || tree.has_global_session(session)
+                    || self.judge.local.is_upgrading(session);
+                if may_be {
+                    self.forward.touch(session, timeout_ms);
+                }
+            }
+            Role::Resting | Role::ReadOnly => {}
+        }
+    }
+
+    fn ask_leader(&mut self, tree: &Tree, now: Now, submit: Submit, out: &mut Vec<Effect>) {
         match submit {
             Submit::Request { origin, op, body } => {
+                let local = &mut self.judge.local;
+                let max_field = self.config.max_field;
+                if op == OpCode::CloseSession && local.contains(origin.session) {
+                    local.set_closing(origin.session);
+                    return self.forward.close_local(origin);
+                }
+                if local.is_live(origin.session) && makes_ephemerals(op, &body, max_field) {
+                    if self.config.local_upgrade {
+                        if let Some(timeout_ms) = local.upgrade(origin.session) {
+                            self.forward.upgrade(origin.session, timeout_ms, out);
+                        }
+                    } else if op != OpCode::Multi {
+                        // A multi is refused by the leader, which does not know the session.
+                        let code = Code::EphemeralOnLocalSession;
+                        return self.forward.answer(origin, code);
+                    }
+                }
                 self.forward.request(&self.config, origin, op, body, out);
             }
             Submit::Connect { conn, timeout_ms } => {
-                let mut session = self.judge.tracker.next_id();
-                while tree.has_session(session) {
-                    session = self.judge.tracker.next_id();
+                let grant = self.judge.new_session(tree, timeout_ms);
+                if self.config.local_sessions {
+                    self.judge.open_local(&mut self.ledger, conn, grant, now);
+                } else {
+                    self.forward.connect(conn, grant, out);
                 }
-                let grant = Grant {
-                    session,
-                    timeout_ms,
-                };
-                self.forward.connect(conn, grant, out);
             }
             Submit::Reattach {
                 conn,
                 session,
                 timeout_ms,
-            } => self.forward.reattach(conn, session, timeout_ms, out),
+            } => {
+                if self.judge.local.contains(session) {
+                    self.reattach_local(conn, session, timeout_ms, now);
+                } else {
+                    self.forward.reattach(conn, session, timeout_ms, out);
+                }
+            }
+        }
+    }
+
+    fn reattach_local(&mut self, conn: ConnId, session: SessionId, timeout_ms: i32, now: Now) {
+        let valid = self.judge.local.attach(session, timeout_ms, now.mono_ms);
+        self.ledger.note_certain(Note::Validated {
+            conn,
+            session,
+            timeout_ms,
+            valid,
+        });
+    }
+
+    /// Without a leader there are only local sessions, and of what is submitted only their
+    /// beginning and end.
+    fn serve_local(&mut self, tree: &Tree, now: Now, submit: Submit) {
+        match submit {
+            Submit::Request { origin, op, .. } => {
+                if op == OpCode::CloseSession && self.judge.local.contains(origin.session) {
+                    self.judge.local.set_closing(origin.session);
+                    let note = Note::CloseLocal(origin.session, Some(origin));
+                    self.ledger.note_certain(note);
+                } else {
+                    let result = Err(Code::NotReadOnly);
+                    self.ledger.note_certain(Note::Answer { origin, result });
+                }
+            }
+            Submit::Connect { conn, timeout_ms } => {
+                let grant = self.judge.new_session(tree, timeout_ms);
+                self.judge.open_local(&mut self.ledger, conn, grant, now);
+            }
+            Submit::Reattach {
+                conn,
+                session,
+                timeout_ms,
+            } => self.reattach_local(conn, session, timeout_ms, now),
         }
     }
 
@@ -328,7 +415,7 @@ impl Node {
         let mut lost: Vec<Origin> = Vec::new();
         self.ledger.rest(&mut lost);
         self.forward.rest(&mut lost);
-        for work in self.judge.rest() {
+        for work in self.judge.rest(&self.config) {
             match work {
                 Work::Submit(Submit::Request { origin, .. }) => lost.push(origin),
                 Work::Submit(Submit::Connect { .. } | Submit::Reattach { .. })
@@ -337,6 +424,7 @@ impl Node {
                 | Work::Reap(_) => {}
             }
         }
+        self.ledger.forget_local();
         for origin in lost {
             self.ledger.lose(origin);
         }
@@ -364,9 +452,11 @@ impl Node {
             self.ledger.end()
         );
         assert_settled(tree);
-        let counts = self.take_counts();
-        self.judge = Judge::new(&self.config, tree, Owner::None, first, now);
-        self.judge.counts = counts;
+        let before = core::mem::replace(
+            &mut self.judge,
+            Judge::new(&self.config, tree, Owner::None, first, now),
+        );
+        self.judge.go_on(before);
         self.judge.close_orphans(tree);
         self.role = Role::Leader { epoch };
         self.ledger.note(Note::Serve(first));
@@ -410,11 +500,11 @@ impl Node {
             "{:?} has its tree replaced",
             self.role
         );
-        let counts = self.take_counts();
         let mut lost = Vec::new();
         self.ledger.rest(&mut lost);
-        *self = Node::resting(self.config.clone(), tree, history_end, persisted, now);
-        self.judge.counts = counts;
+        let new = Node::resting(self.config.clone(), tree, history_end, persisted, now);
+        let before = core::mem::replace(self, new);
+        self.judge.go_on(before.judge);
         for origin in lost {
             self.ledger.lose(origin);
         }

@@ -3,12 +3,15 @@
 //! It does not know the queue, and changes only the pending state.
 
 use jute::Decode;
+use zk_wire::client::{
+    CreateRequest, CreateTtlRequest, DeleteRequest, ReconfigRequest, SetAclRequest, SetDataRequest,
+};
 use zk_wire::txn::TxnBody;
 use zk_wire::{Code, OpCode};
 
 use crate::config::Config;
 use crate::ids::{Now, SessionId, Zxid};
-use crate::op::create::Request;
+use crate::op::create::{Kind, Mode, Request};
 use crate::op::multi::Malformed;
 use crate::op::{self, Prep, Stop};
 use crate::pending::Pending;
@@ -42,6 +45,7 @@ pub(super) fn prep<'a>(
         time_ms: now.wall_ms,
         session: SessionId(0),
         allowed: Ok(()),
+        allowed_ephemeral: Ok(()),
         ids: &[],
         exceeded: None,
     }
@@ -75,7 +79,7 @@ pub(super) fn prepare<'a>(
             op::multi::prepare(p, ops)?
         }
         OpCode::Reconfig => {
-            let _: zk_wire::client::ReconfigRequest<'_> = parse(body, max_field)?;
+            let _: ReconfigRequest<'_> = parse(body, max_field)?;
             match op::reconfig::prepare(p.config.reconfig_enabled) {
                 Ok(never) => match never {},
                 Err(stop) => return Err(stop.into()),
@@ -107,13 +111,22 @@ pub(super) fn prepare<'a>(
     })
 }
 
+/// Whether a request makes a node that its session will own.
+pub(super) fn makes_ephemerals(op: OpCode, body: &[u8], max_field: usize) -> bool {
+    if op == OpCode::Multi {
+        return op::multi::makes_ephemerals(body, max_field);
+    }
+    let created = matches!(op, OpCode::Create | OpCode::Create2)
+        .then(|| op::decode::<CreateRequest<'_>>(body, max_field).ok())
+        .flatten();
+    created
+        .and_then(|request| Mode::from_flags(request.flags))
+        .is_some_and(|mode| mode.kind == Kind::Ephemeral)
+}
+
 /// Whether a request's body makes a request, so that a transaction can come of it, be it an error.
 /// Java proposes one for a body that does not, but under a zxid that is taken.
 pub(super) fn is_decodable(op: OpCode, body: &[u8], max_field: usize) -> bool {
-    use zk_wire::client::{
-        CreateRequest, CreateTtlRequest, DeleteRequest, ReconfigRequest, SetAclRequest,
-        SetDataRequest,
-    };
     fn parses<'a, T: Decode<'a>>(body: &'a [u8], max_field: usize) -> bool {
         op::decode::<T>(body, max_field).is_ok()
     }

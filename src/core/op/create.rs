@@ -136,6 +136,9 @@ pub fn prepare<'a>(p: &mut Prep<'_>, request: &Request<'a>) -> Result<TxnBody<'a
         return Err(Code::BadArguments.into());
     }
     p.check_session()?;
+    if mode.kind == Kind::Ephemeral {
+        p.allowed_ephemeral?;
+    }
     let base = non_null(&request.path)?;
     let Some((parent_path, name)) = path::split(base).filter(|_| !base.contains('\0')) else {
         return Err(Code::BadArguments.into());

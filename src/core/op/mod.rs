@@ -91,6 +91,8 @@ pub struct Prep<'a> {
     pub session: SessionId,
     /// What the session may do: nothing if it is gone, or another server's client by now.
     pub allowed: Result<(), Code>,
+    /// Whether it may own nodes: only a session that all servers know may.
+    pub allowed_ephemeral: Result<(), Code>,
     /// Identities at the request's receipt.
     pub ids: &'a [Identity],
     /// A path that a hard quota has refused.

@@ -72,6 +72,16 @@ pub fn paths(body: &[u8], max_field: usize, take: &mut dyn FnMut(&str)) {
     }
 }
 
+/// Whether a multi makes ephemeral nodes; none that is malformed does.
+pub fn makes_ephemerals(body: &[u8], max_field: usize) -> bool {
+    decode(body, max_field).iter().flatten().any(|op| {
+        let MultiOp::Create(OpCode::Create | OpCode::Create2, request) = op else {
+            return false;
+        };
+        Mode::from_flags(request.flags).is_some_and(|mode| mode.kind == Kind::Ephemeral)
+    })
+}
+
 fn is_read(op: &MultiOp<'_>) -> bool {
     matches!(op, MultiOp::GetData(_) | MultiOp::GetChildren(_))
 }

@@ -68,6 +68,12 @@ impl Tracker {
         }
     }
 
+    /// Goes on with the ids of `before`, if they are ahead: a clock that was set back must not bring
+    /// an id back.
+    pub fn continue_ids(&mut self, before: &Tracker) {
+        self.next = self.next.max(before.next);
+    }
+
     /// A new session's id; never one in the table.
     pub fn next_id(&mut self) -> SessionId {
         loop {

@@ -76,6 +76,8 @@ pub struct Tree {
     extended: Extended,
     acls: AclTable,
     sessions: BTreeMap<SessionId, i32>,
+    /// Sessions that only this server knows: in no store, and in no digest.
+    local: BTreeSet<SessionId>,
     ephemerals: BTreeMap<SessionId, BTreeSet<Box<str>>>,
     ephemeral_count: usize,
     containers: BTreeSet<Box<str>>,
@@ -134,6 +136,7 @@ impl Tree {
             extended,
             acls: AclTable::default(),
             sessions: BTreeMap::new(),
+            local: BTreeSet::new(),
             ephemerals: BTreeMap::new(),
             ephemeral_count: 0,
             containers: BTreeSet::new(),
@@ -489,9 +492,30 @@ impl Tree {
         self.sessions.iter().map(|(id, timeout)| (*id, *timeout))
     }
 
-    /// Whether a global session exists.
+    /// Whether a session exists, for all servers or for this one.
+    #[inline]
     pub fn has_session(&self, id: SessionId) -> bool {
+        self.sessions.contains_key(&id) || (!self.local.is_empty() && self.local.contains(&id))
+    }
+
+    /// Whether a session exists for all servers.
+    pub fn has_global_session(&self, id: SessionId) -> bool {
         self.sessions.contains_key(&id)
+    }
+
+    /// Enters a session that only this server knows.
+    pub fn open_local_session(&mut self, id: SessionId) {
+        self.local.insert(id);
+    }
+
+    /// Such a session is gone, or everybody's.
+    pub fn close_local_session(&mut self, id: SessionId) {
+        self.local.remove(&id);
+    }
+
+    /// All such sessions are gone.
+    pub fn close_local_sessions(&mut self) {
+        self.local = BTreeSet::new();
     }
 
     /// How many sessions there are.

@@ -20,7 +20,7 @@ mod unsynced;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use zk_core::conn::{Accepted, Progress, View};
+use zk_core::conn::{Accepted, Progress, ServeMode, View};
 use zk_core::ids::Now;
 use zk_core::io::{Effect, Input, Submit};
 use zk_core::tally::Tally;
@@ -162,6 +162,7 @@ impl Server {
         let mut view = View {
             tree: &self.tree,
             config: &self.config,
+            serve: ServeMode::Full,
             watches: &mut self.watches,
             tally: &mut Tally::default(),
         };

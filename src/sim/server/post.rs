@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use zk_core::conn::{Progress, View};
+use zk_core::conn::{Progress, ServeMode, View};
 use zk_core::io::{Grant, Post, Reply};
 use zk_core::tally::Tally;
 use zk_core::tree::{Need, Tree};
@@ -68,6 +68,7 @@ impl Post for Poster<'_> {
         let mut view = View {
             tree,
             config,
+            serve: ServeMode::Full,
             watches,
             tally: &mut Tally::default(),
         };

@@ -9,12 +9,13 @@ use zk_wire::{Code, OpCode};
 
 use super::*;
 use crate::ids::ConnId;
-use crate::io::Reply;
+use crate::io::{Grant, Reply};
 use crate::tree::{Lookup, Need, Row};
 use crate::watch::Event;
 
 mod leader;
 mod learner;
+mod local;
 
 const LINK: LinkId = LinkId(7);
 const OTHER: LinkId = LinkId(8);
