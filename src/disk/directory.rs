@@ -18,8 +18,8 @@ use zk_wire::file::name::{self, Named};
 use crate::error::{Error, Result, Zxid};
 use crate::files::Files;
 use crate::log::{self, Recovered, ScanOptions, follows};
-use crate::store::{Base, FORMAT_VERSION, Meta, Store};
-use crate::{base, purge, small};
+use crate::store::{Base, Discard, FORMAT_VERSION, Meta, Store};
+use crate::{base, install, purge, small};
 
 /// Where everything lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,16 @@ impl Layout {
     /// Folder of the store.
     pub fn store(&self) -> PathBuf {
         self.data_dir.join(STORE)
+    }
+
+    /// Folder of the log that follows a store on its way in; see [`crate::log::staged`].
+    pub fn incoming_logs(&self) -> PathBuf {
+        self.log_dir.join("zabkeeper-incoming")
+    }
+
+    /// Folder of snapshots of Java that the log does not continue.
+    pub fn aside(&self) -> PathBuf {
+        self.data_dir.join("zabkeeper-aside")
     }
 
     /// The file that names the folder in use of those that RocksDB has to itself; see
@@ -363,7 +373,7 @@ fn without_store(facts: &Facts<'_>, range: Option<(i64, i64)>) -> Result<Boot> {
 /// That a folder is there does not make it durable: the start that made it may have ended before
 /// it synced the one above. So the folder and the one that holds it (a configured one) are made
 /// durable by every start.
-fn create_dir(files: &dyn Files, dir: &Path) -> Result<()> {
+pub(crate) fn create_dir(files: &dyn Files, dir: &Path) -> Result<()> {
     let mut made = Vec::new();
     let mut there = false;
     for (level, path) in dir
@@ -522,8 +532,9 @@ impl<S> Opened<S> {
     }
 }
 
-/// Opens the directory: looks at store, log and snapshots, decides, and only then repairs the
-/// log and makes what is missing. `open` opens the store at a folder, or makes one there. The
+/// Opens the directory: finishes an installation that was switched to, looks at store, log and
+/// snapshots, decides, and only then repairs the log, makes what is missing and removes what an
+/// installation that was given up has left. `open` opens the store at a folder, or makes one there. The
 /// caller holds the [`Lock`].
 ///
 /// # Errors
@@ -535,7 +546,6 @@ pub fn open<S: Store>(
     open: &mut dyn FnMut(&Path) -> Result<S>,
 ) -> Result<Opened<S>> {
     let files = &**files;
-    let snapshots = snapshots(files, &layout.snapshots())?;
     let mut store = None;
     let mut origin = Base::default();
     let format = check_format(files, layout)?;
@@ -563,6 +573,14 @@ pub fn open<S: Store>(
             }
         }
     };
+    if origin.discard != Discard::Nothing
+        && let Some(store) = &store
+    {
+        // The switch was made; this is no more to be judged but to be finished.
+        install::finish(files, layout, store)?;
+        origin = store.base()?;
+    }
+    let snapshots = snapshots(files, &layout.snapshots())?;
     let probe = match &found {
         StoreFound::Present(meta) => Some(meta.tree.zxid.0),
         StoreFound::Missing | StoreFound::Damaged(_) => None,
@@ -587,7 +605,7 @@ pub fn open<S: Store>(
             // Before anything is written that an older program would not understand.
             put_format(files, layout)?;
         }
-        base::sweep(files, layout)?;
+        install::abandon(files, layout)?;
     }
     log::repair(files, &logs, &log)?;
     let mut aside = None;

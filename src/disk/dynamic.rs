@@ -7,6 +7,7 @@
 //! Invariant: whatever crash there is, the static file names a dynamic file that is there whole;
 //! and a proposed configuration is there until the committed one is.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -33,11 +34,21 @@ pub struct Committed {
     pub next: PathBuf,
 }
 
-/// The text of a file; `None` when it is not there.
+/// The text of a file; `None` when it is not there. Either is durable: whoever reads acts upon it,
+/// and the run that wrote it may have ended before it was.
 ///
 /// # Errors
 /// [`Error::Refused`] when it is no text, or far too long for one; [`Error::Io`].
 pub fn read(files: &dyn Files, path: &Path) -> Result<Option<String>> {
+    match small::sync_folder(files, path) {
+        // A folder of the operator, where this server writes nothing.
+        Err(Error::Io { source, .. })
+            if matches!(
+                source.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::NotFound
+            ) => {}
+        synced => synced?,
+    }
     let Some(bytes) = small::read(files, path)? else {
         return Ok(None);
     };

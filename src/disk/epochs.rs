@@ -81,6 +81,8 @@ fn read(files: &dyn Files, layout: &Layout, kind: Kind) -> Result<Option<u32>> {
 /// [`Error::Refused`] when the files contradict each other or the log; [`Error::Io`].
 pub fn load(files: &dyn Files, layout: &Layout, last: i64) -> Result<Epochs> {
     let of_last = (last >> 32) as u32;
+    // What is read is acted upon, and the last run may have ended before it was durable.
+    small::sync_folder(files, &Kind::Accepted.path(layout))?;
     let accepted = read(files, layout, Kind::Accepted)?;
     let current = read(files, layout, Kind::Current)?;
     let epochs = Epochs {
@@ -208,7 +210,7 @@ mod tests {
                 (Err(error), Err(words)) => {
                     let said = error.to_string();
                     assert!(said.contains(words) && said.contains("empty"), "{said}");
-                    assert_eq!(disk.calls(), 3, "a refusal changes nothing");
+                    assert_eq!(disk.calls(), 4, "a refusal changes nothing");
                 }
                 (found, expected) => panic!("{found:?} instead of {expected:?}"),
             }
@@ -257,6 +259,28 @@ mod tests {
                     save(&disk, &layout(), Kind::Current, 8).unwrap();
                     assert_eq!(text(&disk, "currentEpoch"), "8");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_start_has_read_is_durable() {
+        for call in 0..8 {
+            for seed in 0..20 {
+                let disk = disk();
+                save(&disk, &layout(), Kind::Accepted, 7).unwrap();
+                save(&disk, &layout(), Kind::Current, 5).unwrap();
+                let before = disk.calls();
+                disk.stop_at(before + call);
+                let _ = save(&disk, &layout(), Kind::Current, 7);
+                disk.kill();
+                let read = load(&disk, &layout(), LAST).unwrap();
+                let mut n = seed;
+                disk.crash(&mut || {
+                    n = u64::wrapping_add(u64::wrapping_mul(n, 6_364_136_223_846_793_005), 99);
+                    n >> 33
+                });
+                assert_eq!(load(&disk, &layout(), LAST).unwrap(), read);
             }
         }
     }

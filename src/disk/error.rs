@@ -64,6 +64,8 @@ pub enum Error {
         /// The store's answer.
         why: String,
     },
+    /// What another server sent as its snapshot is none.
+    Snapshot(String),
     /// The directory's contents do not fit together, so starting could lose or invent data.
     Refused {
         /// What was found.
@@ -152,6 +154,7 @@ impl fmt::Display for Error {
             ),
             Error::StoreCorrupt { what, why } => write!(f, "the store is damaged: {what}: {why}"),
             Error::Store { action, why } => write!(f, "the store cannot {action}: {why}"),
+            Error::Snapshot(why) => write!(f, "the snapshot cannot be taken over: {why}"),
             Error::Refused { found, remedy } => write!(f, "{found}. {remedy}"),
         }
     }

@@ -83,6 +83,13 @@ pub const COMPACTION_BUFFER: usize = 256 << 10;
 /// configuration) has at most this many bytes.
 pub const SMALL_FILE: u64 = 1 << 20;
 
+/// Taking a store over from another server: rows are written when a batch holds this much. A batch
+/// is held three times while it is written, beside a server that may hold its old tree.
+pub const INSTALL_BATCH: usize = 4 << 20;
+
+/// Taking a store over from another server: this many parents are counted between two writes.
+pub const INSTALL_PARENTS: usize = 4096;
+
 const _: () = assert!(
     WRITE_BYTES <= NODE_WRITE_BUFFER,
     "one batch must fit a memtable"

@@ -20,6 +20,7 @@ mod pins;
 mod reader;
 mod recover;
 mod segment;
+pub mod staged;
 mod truncate;
 mod writer;
 
@@ -31,5 +32,6 @@ pub use pins::{Pin, PinnedReader, Pins};
 pub use reader::{Reader, Record};
 pub use recover::{Probe, Recovered, ScanOptions, Torn, repair, scan};
 pub use segment::{Segment, list};
+pub use staged::Staged;
 pub use truncate::{Cut, truncate};
 pub use writer::{Options, Writer};
