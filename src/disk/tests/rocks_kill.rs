@@ -1,19 +1,28 @@
 //! RocksDB without its log, killed at random moments: reopened, every family is at one and the
-//! same write, at or after the last flush that returned.
+//! same write, at or after the last flush that returned. And installations one after another,
+//! killed at random moments: the directory holds one of them, whole, with the log that follows it.
 //!
 //! The process that is killed is this program itself, started with `child`, so this test has no
 //! harness.
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Dice, Truth, batch_of};
+use common::{Dice, Truth, batch_of, payload};
+use zk_disk::directory::{self, Boot, Layout, Opened};
+use zk_disk::files::{Files, OsFiles};
+use zk_disk::install::{self, Incoming};
+use zk_disk::log::{self, Reader, Staged};
 use zk_disk::rocks::RocksStore;
-use zk_disk::store::{Merged, Store};
+use zk_disk::store::{Discard, Merged, Store};
+use zk_wire::file::snapshot::OPEN_ACL;
+use zk_wire::stat::StatPersisted;
 
 const KILLS: u64 = 12;
 
@@ -47,52 +56,201 @@ fn child(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
+/// Zxid of the snapshot of an epoch, and how many transactions are behind it.
+fn snapshot_of(epoch: i64) -> i64 {
+    epoch << 32 | 5
+}
+
+const WINDOW: i64 = 20;
+
+fn nodes_of(epoch: i64) -> i64 {
+    200 + epoch % 7
+}
+
+const OPTIONS: log::Options = log::Options {
+    prealloc: 4096,
+    segment_size: 900,
+    segment_records: 0,
+    force_sync: true,
+};
+
+fn open(folder: &Path) -> zk_disk::Result<(Layout, Opened<RocksStore>, i64)> {
+    let layout = Layout::new(folder.join("data"), folder.join("log"));
+    let files: Arc<dyn Files> = Arc::new(OsFiles);
+    let opened = directory::open(&files, &layout, &mut RocksStore::open)?;
+    let zxid = match &opened.boot {
+        Boot::Open { meta, .. } => meta.tree.zxid.0,
+        Boot::Fresh | Boot::Rebuild { .. } => 0,
+    };
+    Ok((layout, opened, zxid >> 32))
+}
+
+/// Goes on from where the directory is, taking over one epoch's snapshot after the other, and says
+/// which is the last.
+fn install_child(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let files: Arc<dyn Files> = Arc::new(OsFiles);
+    let (layout, opened, mut epoch) = open(folder)?;
+    let mut store = opened.store;
+    let mut out = std::io::stdout().lock();
+    loop {
+        writeln!(out, "{epoch}")?;
+        out.flush()?;
+        epoch += 1;
+        let mut incoming = Incoming::begin(&*files, &layout, &mut RocksStore::open)?;
+        let text = epoch.to_string();
+        let stat = StatPersisted::default();
+        incoming.session(epoch, 1_000)?;
+        incoming.node("", None, OPEN_ACL, stat)?;
+        for n in 1..nodes_of(epoch) {
+            let data = Some(text.as_bytes());
+            incoming.node(&format!("/n{n}"), data, OPEN_ACL, stat)?;
+        }
+        let complete = incoming.complete()?;
+        let snapshot = snapshot_of(epoch);
+        let mut staged = Staged::begin(files.clone(), &layout, OPTIONS, snapshot)?;
+        for zxid in snapshot + 1..=snapshot + WINDOW {
+            staged.append(zxid, &payload(zxid, 80, 0))?;
+            staged.sync()?;
+        }
+        install::seal(&complete, snapshot, staged.close()?)?;
+        install::switch(&*files, &layout, &complete)?;
+        let (mut writer, _) = install::take_over(&files, &layout, &complete.store, OPTIONS)?;
+        // The old store is closed here, and removed by the next installation.
+        store = {
+            drop(store);
+            complete.store
+        };
+        let next = writer.durable() + 1;
+        writer.append(next, &payload(next, 80, 0))?;
+        writer.close()?;
+    }
+}
+
+/// The directory holds one installation, all of it. Returns its epoch.
+fn check_installed(folder: &Path) -> Result<i64, Box<dyn std::error::Error>> {
+    let (layout, opened, epoch) = open(folder)?;
+    if epoch == 0 {
+        return Ok(0);
+    }
+    let text = epoch.to_string();
+    let (mut nodes, mut strange) = (0, Vec::new());
+    opened.store.scan(None, &mut |path, row| {
+        nodes += 1;
+        let root = path.is_empty() && i64::from(row.children) == nodes_of(epoch) - 1;
+        if !root && row.data != Some(text.as_bytes()) {
+            strange.push(path.to_owned());
+        }
+        ControlFlow::Continue(())
+    })?;
+    let mut sessions = Vec::new();
+    opened.store.sessions(&mut |id, _| sessions.push(id.0))?;
+    let snapshot = snapshot_of(epoch);
+    let (floor, end) = (opened.base.log_floor, opened.base.fuzzy_until);
+    let sound = nodes == nodes_of(epoch)
+        && sessions == [epoch]
+        && opened.base.discard == Discard::Nothing
+        && (floor, end) == (snapshot, snapshot + WINDOW);
+    if !sound || !strange.is_empty() {
+        let base = opened.base;
+        return Err(format!("epoch {epoch}: {nodes} nodes, {strange:?}, {base:?}").into());
+    }
+    let last = opened.log.last_zxid.unwrap_or_default();
+    if last < end || opened.log.first_zxid != Some(snapshot + 1) {
+        return Err(format!("epoch {epoch}: the log ends at {last:#x}").into());
+    }
+    let mut reader = Reader::open(Arc::new(OsFiles), &layout.logs(), snapshot + 1, last)?;
+    while let Some(record) = reader.next_record()? {
+        if record.payload != payload(record.zxid, 80, 0) {
+            return Err(format!("record {:#x}", record.zxid).into());
+        }
+    }
+    Ok(epoch)
+}
+
+fn start(word: &str, folder: &Path) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut process = Command::new(std::env::current_exe().unwrap())
+        .args([word.as_ref(), folder.as_os_str()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    (process, lines)
+}
+
+/// Lets a few lines come, kills at a moment that falls anywhere, and returns the number in the
+/// last line.
+fn kill(word: &str, folder: &Path, lines: u64, dice: &mut Dice) -> i64 {
+    let (mut process, mut said) = start(word, folder);
+    let mut last = 0;
+    for _ in 0..lines {
+        last = said.next().unwrap().unwrap().parse().unwrap();
+    }
+    std::thread::sleep(Duration::from_micros(dice.below(20_000)));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    said.map_while(Result::ok)
+        .filter_map(|line| line.parse().ok())
+        .last()
+        .unwrap_or(last)
+}
+
+fn installations() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut dice = Dice(11);
+    let mut finished = 0;
+    for n in 0..KILLS {
+        let lines = 1 + dice.below(2);
+        let said = kill("install", folder.path(), lines, &mut dice);
+        let found = check_installed(folder.path()).unwrap_or_else(|e| panic!("kill {n}: {e}"));
+        assert!(
+            found == said || found == said + 1,
+            "kill {n}: epoch {said} was reached, epoch {found} is there"
+        );
+        finished += found - said;
+        println!("kill {n}: epoch {said} was reached, epoch {found} is there");
+    }
+    println!("{finished} installations were cut short behind their switch");
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [word, folder] = &arguments[..]
-        && word == "child"
+        && (word == "child" || word == "install")
     {
-        let error = child(Path::new(folder)).unwrap_err();
+        let folder = Path::new(folder);
+        let error = match word.as_str() {
+            "child" => child(folder),
+            _ => install_child(folder),
+        };
         // A pipe that nobody reads any more is the parent's end.
-        eprintln!("child: {error}");
+        eprintln!("child: {}", error.unwrap_err());
         std::process::exit(1);
     }
+    writes();
+    installations();
+}
+
+fn writes() {
     let folder = tempfile::tempdir().unwrap();
     let mut dice = Dice(7);
     let (mut lost, mut last) = (0, 0);
-    for kill in 0..KILLS {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["child".as_ref(), folder.path().as_os_str()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        // A few flushes, then a moment that falls anywhere, within a flush among others.
-        let mut flushed = 0;
-        for _ in 0..3 + dice.below(10) {
-            flushed = lines.next().unwrap().unwrap().parse().unwrap();
-        }
-        std::thread::sleep(Duration::from_micros(dice.below(20_000)));
-        process.kill().unwrap();
-        process.wait().unwrap();
-        let flushed = lines
-            .map_while(Result::ok)
-            .filter_map(|l| l.parse().ok())
-            .last()
-            .unwrap_or(flushed);
+    for n in 0..KILLS {
+        // A few flushes, then a moment that falls within one among others.
+        let lines = 3 + dice.below(10);
+        let flushed = kill("child", folder.path(), lines, &mut dice);
         let store = RocksStore::open(folder.path()).unwrap();
         let at = store.meta().unwrap().unwrap().tree.zxid.0;
         assert!(
             at >= flushed && at >= last,
-            "kill {kill}: at {at}, flushed {flushed}, before {last}"
+            "kill {n}: at {at}, flushed {flushed}, before {last}"
         );
         truth_at(at)
             .0
             .check(&store)
-            .unwrap_or_else(|why| panic!("kill {kill} at {at}: {why}"));
+            .unwrap_or_else(|why| panic!("kill {n} at {at}: {why}"));
         lost += i64::from(at == flushed);
         last = at;
-        println!("kill {kill}: flushed {flushed}, reopened at {at}");
+        println!("kill {n}: flushed {flushed}, reopened at {at}");
     }
     assert!(lost > 0, "no kill ever cost an unflushed write");
 }
