@@ -74,6 +74,8 @@ pub fn world(perms: i32) -> Entry {
 #[derive(Debug)]
 pub struct AclTable {
     open: List,
+    /// What the lists take when a tree is sent.
+    bytes: u64,
     lists: BTreeMap<AclId, (List, u64)>,
     ids: Map<List, AclId>,
     next: u32,
@@ -86,6 +88,7 @@ impl Default for AclTable {
     fn default() -> Self {
         AclTable {
             open: Arc::from([world(perm::ALL)]),
+            bytes: 0,
             lists: BTreeMap::new(),
             ids: Map::default(),
             next: 1,
@@ -93,6 +96,15 @@ impl Default for AclTable {
             partial: false,
         }
     }
+}
+
+/// A number, a count, and entries with two texts.
+fn sent_bytes(list: &List) -> u64 {
+    let entry = |entry: &Entry| {
+        let id = entry.id.as_ref().map_or(0, |id| id.len());
+        4 + 4 + entry.scheme.len() as u64 + 4 + id as u64
+    };
+    8 + 4 + list.iter().map(entry).sum::<u64>()
 }
 
 impl AclTable {
@@ -129,6 +141,7 @@ impl AclTable {
         }
         let id = AclId(self.next);
         self.next += 1;
+        self.bytes += sent_bytes(list);
         self.ids.insert(list.clone(), id);
         self.lists.insert(id, (list.clone(), 1));
         self.dirty.insert(id);
@@ -152,6 +165,7 @@ impl AclTable {
     fn forget(&mut self, id: AclId) {
         if let Some((list, _)) = self.lists.remove(&id) {
             self.ids.remove(&list);
+            self.bytes -= sent_bytes(&list);
             self.dirty.insert(id);
         }
     }
@@ -161,8 +175,11 @@ impl AclTable {
     pub fn restore(&mut self, id: AclId, list: List) {
         self.partial = true;
         self.next = self.next.max(id.0.saturating_add(1));
+        self.bytes += sent_bytes(&list);
         self.ids.insert(list.clone(), id);
-        self.lists.insert(id, (list, 0));
+        if let Some((old, _)) = self.lists.insert(id, (list, 0)) {
+            self.bytes -= sent_bytes(&old);
+        }
     }
 
     /// Counts the reference of a node that has become resident.
@@ -206,6 +223,11 @@ impl AclTable {
             .into_iter()
             .map(|id| (id, self.lists.get(&id).map(|slot| slot.0.clone())))
             .collect()
+    }
+
+    /// Bytes that the lists take when a tree is sent to another server.
+    pub fn sent_bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// How many lists there are beside the open one.

@@ -189,6 +189,8 @@ pub struct Applied {
     pub entries: usize,
     /// What stopped it, if it stopped before the end of what is durable.
     pub missing: Option<Need>,
+    /// Rows that what follows will miss, to be loaded along with it. Nobody waits for them.
+    pub also: Vec<Need>,
     /// Whether more could be applied now: the budget ran out.
     pub more: bool,
     /// The last transaction that was applied: what a store's state is told apart by.

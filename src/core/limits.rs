@@ -26,6 +26,9 @@ pub const LOAD_DEPTH: usize = 32;
 /// Rows that are asked for at once when a request names several that are not resident.
 pub const MISSING_AT_ONCE: usize = 1_024;
 
+/// Records behind one that misses rows that are looked through for what they will miss.
+pub const LOOK_AHEAD: usize = 256;
+
 /// The last counter of an epoch's zxids: the one after it would run into the epoch.
 pub const LAST_COUNTER: u32 = u32::MAX - 1;
 

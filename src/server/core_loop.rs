@@ -188,6 +188,9 @@ impl CoreLoop {
         if let Some(need) = &applied.missing {
             self.shared.loads.push((need.clone(), None));
         }
+        for need in applied.also {
+            self.shared.loads.push((need, None));
+        }
         applied.missing
     }
 }

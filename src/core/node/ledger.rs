@@ -9,7 +9,7 @@
 //! everything that was before it is applied; `applied <= min(committed, history_end)`.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -26,6 +26,7 @@ use super::reply::{Raw, respond};
 use crate::config::Config;
 use crate::ids::{self, ConnId, LinkId, Marks, SessionId, Zxid};
 use crate::io::{Applied, Effect, Grant, Origin, Post, Reply};
+use crate::limits::{LOOK_AHEAD, MISSING_AT_ONCE};
 use crate::op::{self, Apply};
 use crate::tree::{Need, Tree};
 use crate::watch::Watches;
@@ -81,6 +82,12 @@ pub(super) enum Note {
     CloseLocal(SessionId, Option<Origin>),
     /// All of them end, unheard.
     ForgetLocal,
+    /// The configuration node has this text, of this version, without a transaction.
+    Config {
+        text: Bytes,
+        version: i64,
+        wall_ms: i64,
+    },
     /// Clients see at least this zxid.
     Serve(Zxid),
     /// What became of the request nobody knows here: the connection ends without a reply.
@@ -111,8 +118,13 @@ pub(super) struct Ledger {
     notes: VecDeque<(Zxid, Note)>,
     /// Of other servers: each is answered once this zxid is committed.
     syncs: VecDeque<(Zxid, LinkId)>,
+    /// Up to here the tree may be of a later state than it says.
+    pub fuzzy_until: Zxid,
     pub marks: Marks,
 }
+
+/// Where the configuration of the ensemble is to be read.
+const CONFIG: &str = "/zookeeper/config";
 
 impl Ledger {
     /// Everything up to `marks.applied` is in the tree, and nothing waits.
@@ -121,6 +133,7 @@ impl Ledger {
             records: VecDeque::new(),
             notes: VecDeque::new(),
             syncs: VecDeque::new(),
+            fuzzy_until: Zxid::ZERO,
             marks,
         };
         ledger.check();
@@ -240,7 +253,9 @@ impl Ledger {
                 Note::Answer { origin, .. }
                 | Note::Lost(origin)
                 | Note::CloseLocal(_, Some(origin)) => lost.push(origin),
-                Note::Serve(_) | Note::ForgetLocal => self.notes.push_back((at, note)),
+                Note::Serve(_) | Note::ForgetLocal | Note::Config { .. } => {
+                    self.notes.push_back((at, note));
+                }
                 Note::OpenLocal(..)
                 | Note::CloseLocal(_, None)
                 | Note::Reattach { .. }
@@ -300,6 +315,7 @@ impl Ledger {
                 Next::Record => self.apply_record(hands, &mut applied, &mut visits),
             };
             if let Err(need) = done {
+                applied.also = self.look_ahead(hands.tree, &need);
                 applied.missing = Some(need);
                 return applied;
             }
@@ -310,6 +326,24 @@ impl Ledger {
         applied
     }
 
+    /// What the next records miss beside `first`, lest their rows come one by one. What was prepared
+    /// here misses nothing.
+    fn look_ahead(&self, tree: &Tree, first: &Need) -> Vec<Need> {
+        let mut found = BTreeSet::new();
+        for record in self.records.iter().take(LOOK_AHEAD) {
+            if !record.prepared {
+                found.extend(needs(tree, &decode(record.zxid, &record.payload)));
+            }
+            if found.len() >= MISSING_AT_ONCE {
+                break;
+            }
+        }
+        found.remove(first);
+        // That is everything, and not what is looked for.
+        found.remove(&Need::All);
+        found.into_iter().take(MISSING_AT_ONCE).collect()
+    }
+
     fn apply_note(&mut self, hands: &mut Hands<'_>) -> Result<(), Need> {
         if let Some((_, Note::Answer { origin, .. } | Note::CloseLocal(_, Some(origin)))) =
             self.notes.front()
@@ -317,6 +351,10 @@ impl Ledger {
             hands
                 .post
                 .before_write(hands.tree, hands.watches, origin.conn)?;
+        }
+        if let Some((_, Note::Config { .. })) = self.notes.front() {
+            hands.tree.settle_quotas()?;
+            hands.tree.get(CONFIG)?;
         }
         if let Some((_, Note::Synced)) = self.notes.front() {
             hands.forward.synced();
@@ -359,6 +397,17 @@ impl Ledger {
                 post.connected(conn, Some(grant));
             }
             Note::CloseLocal(session, origin) => close_local(hands, session, origin),
+            Note::Config {
+                text,
+                version,
+                wall_ms,
+            } => {
+                // Java's versions of it are always -1. A tree of before there was such a node has
+                // none, and goes on without.
+                let _ = hands
+                    .tree
+                    .set_data(CONFIG, Some(&text), -1, Zxid(version), wall_ms);
+            }
             Note::ForgetLocal => hands.tree.close_local_sessions(),
             Note::Serve(zxid) => {
                 hands.tree.serve_from(zxid);
@@ -422,7 +471,20 @@ impl Ledger {
             session: SessionId(txn.header.client_id),
             visits: 0,
         };
-        let failed = apply_txn(&mut a, &txn, &by, &mut applied.mismatches);
+        let answer = op::apply(&mut a, &txn.body);
+        a.tree.set_last_zxid(zxid);
+        a.post.applied(zxid, txn.header.time);
+        if zxid > self.fuzzy_until
+            && let Some(wrong) = mismatch(a.tree, &txn)
+        {
+            applied.mismatches.push((zxid, wrong));
+        }
+        if let By::Request(origin, op) = &by {
+            respond(&answer, &txn.body, *op, zxid, &mut |reply| {
+                a.post.done(origin.conn, origin.cxid, reply);
+            });
+        }
+        let failed = matches!(answer, op::Answer::Error(_));
         *visits += a.visits;
         self.marks.applied = ids::Applied(zxid);
         self.marks.served = ids::Served(hands.tree.served_zxid());
@@ -538,28 +600,6 @@ fn decode(zxid: Zxid, payload: &[u8]) -> Txn<'_> {
         Ok(txn) => txn,
         Err(error) => panic!("transaction {zxid} cannot be decoded: {error}"),
     }
-}
-
-/// Returns whether it is an error.
-fn apply_txn(
-    a: &mut Apply<'_>,
-    txn: &Txn<'_>,
-    by: &By,
-    mismatches: &mut Vec<(Zxid, Box<str>)>,
-) -> bool {
-    let answer = op::apply(a, &txn.body);
-    a.tree.set_last_zxid(a.zxid);
-    a.post.applied(a.zxid, txn.header.time);
-    if let Some(wrong) = mismatch(a.tree, txn) {
-        mismatches.push((a.zxid, wrong));
-    }
-    if let By::Request(origin, op) = by {
-        let zxid = a.zxid;
-        respond(&answer, &txn.body, *op, zxid, &mut |reply| {
-            a.post.done(origin.conn, origin.cxid, reply);
-        });
-    }
-    matches!(answer, op::Answer::Error(_))
 }
 
 /// How the tree's digest differs from the transaction's, if it does.

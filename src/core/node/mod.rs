@@ -564,6 +564,23 @@ impl Node {
         self.ledger.cut(zxid);
     }
 
+    /// The tree came from another server, which went on serving while it sent it: what is in it may
+    /// be of any state up to `zxid`, so that transactions up to there may find their work done,
+    /// and the tree's digest is none before.
+    pub fn set_fuzzy_until(&mut self, zxid: Zxid) {
+        self.ledger.fuzzy_until = zxid;
+    }
+
+    /// The configuration of the ensemble is this, of this version: what clients read of it, in
+    /// which no transaction has a part. Every server has it from its own file or its leader.
+    pub fn set_config(&mut self, text: Bytes, version: i64, now: Now) {
+        self.ledger.note_certain(Note::Config {
+            text,
+            version,
+            wall_ms: now.wall_ms,
+        });
+    }
+
     /// On a leader: what a client of the server behind `link` asks. Returns whether it is
     /// something that servers ask; then it becomes one transaction, or one
     /// [`Effect::SyncReply`].

@@ -5,6 +5,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 
 use zk_wire::Code;
 use zk_wire::client::Stat;
@@ -44,11 +45,29 @@ pub struct Modified {
     pub acl: List,
 }
 
+/// Only upwards: guards replays over a newer state, and stops at the largest (see the overflow of
+/// the sequence number in docs/differences.md). -1 is the next.
+fn raise_cversion(node: &mut super::node::Node, cversion: i32, zxid: Zxid) {
+    let mut stat = node.stat();
+    let cversion = if cversion == -1 {
+        stat.cversion.wrapping_add(1)
+    } else {
+        cversion
+    };
+    if cversion > stat.cversion {
+        stat.cversion = cversion;
+        stat.pzxid = zxid.0;
+        node.set_stat(&stat);
+    }
+}
+
 impl Tree {
     /// Creates `path` with the stored owner `owner`.
     ///
     /// # Errors
-    /// NONODE without the parent. NODEEXISTS: the node then takes the list, and nothing else.
+    /// NONODE without the parent. NODEEXISTS, in a tree that another server has sent while it went
+    /// on serving: the node then takes the list, and the parent the cversion, which may have been
+    /// sent before it. Java raises that for plain creates alone.
     #[allow(clippy::too_many_arguments)]
     pub fn create(
         &mut self,
@@ -72,22 +91,13 @@ impl Tree {
             let old = self.arena.get_mut(slot).set_acl(acl_id);
             self.acls.release(old);
             self.mark_dirty(slot);
+            self.change(parent_path, parent, |node| {
+                raise_cversion(node, parent_cversion, zxid);
+            });
             return Err(Code::NodeExists);
         }
         self.change(parent_path, parent, |node| {
-            let mut stat = node.stat();
-            let cversion = if parent_cversion == -1 {
-                stat.cversion.wrapping_add(1)
-            } else {
-                parent_cversion
-            };
-            // Only upwards: guards replays over a newer state, and stops at the largest (see the
-            // overflow of the sequence number in docs/differences.md).
-            if cversion > stat.cversion {
-                stat.cversion = cversion;
-                stat.pzxid = zxid.0;
-                node.set_stat(&stat);
-            }
+            raise_cversion(node, parent_cversion, zxid);
             node.rich_mut().count += 1;
         });
         let stat = StatPersisted {
@@ -255,6 +265,20 @@ impl Tree {
     // Quotas. Usage nodes are written in place: no stat but the data's length changes, no watch
     // fires, and being under /zookeeper/ they are outside the digest.
 
+    /// Counts what every quota counts, anew: the tree came from another server, which went on
+    /// serving while it sent it. Java does so after every start.
+    ///
+    /// # Panics
+    /// Not every node is resident.
+    pub fn recount_quotas(&mut self) {
+        assert!(self.complete, "a recount of a tree that is not complete");
+        let subjects: Vec<Box<str>> = self.quotas.iter().map(Into::into).collect();
+        for subject in subjects {
+            let stats = alloc::format!("{}{subject}/{}", quota::QUOTA, quota::STATS);
+            self.count_usage(&stats, &subject);
+        }
+    }
+
     fn quota_created(&mut self, path: &str, parent_path: &str, name: &str) {
         let Some(subject) = quota::subject(parent_path) else {
             return;
@@ -263,19 +287,24 @@ impl Tree {
             self.quotas.add(subject);
         }
         if name == quota::STATS {
-            let (mut nodes, mut bytes) = (0_i64, 0_i64);
-            if let Lookup::Found(view) = self.find(subject) {
-                let counted = view.walk(&mut |_, node| {
-                    nodes += 1;
-                    bytes += node.data().map_or(0, |data| data.len() as i64);
-                });
-                assert!(
-                    counted.is_ok(),
-                    "recount of {subject} over nodes that are not resident"
-                );
-            }
-            self.write_usage(path, &Track::usage(nodes, bytes));
+            self.count_usage(path, subject);
         }
+    }
+
+    /// Counts the subtree of `subject` into the node `stats`, if there is one.
+    fn count_usage(&mut self, stats: &str, subject: &str) {
+        let (mut nodes, mut bytes) = (0_i64, 0_i64);
+        if let Lookup::Found(view) = self.find(subject) {
+            let counted = view.walk(&mut |_, node| {
+                nodes += 1;
+                bytes += node.data().map_or(0, |data| data.len() as i64);
+            });
+            assert!(
+                counted.is_ok(),
+                "recount of {subject} over nodes that are not resident"
+            );
+        }
+        self.write_usage(stats, &Track::usage(nodes, bytes));
     }
 
     /// Notes the limits of a node that the store brought.

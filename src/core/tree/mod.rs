@@ -458,6 +458,18 @@ impl Tree {
         self.data_size
     }
 
+    /// Bytes that the tree takes when it is sent to another server: what decides whether that is
+    /// cheaper than the transactions that it lacks.
+    pub fn sent_bytes(&self) -> u64 {
+        // A node's two lengths, list and stat; a session's id and timeout.
+        const NODE: u64 = 4 + 4 + 8 + 60;
+        const SESSION: u64 = 8 + 4;
+        self.data_size
+            + NODE * self.node_count
+            + SESSION * self.sessions.len() as u64
+            + self.acls.sent_bytes()
+    }
+
     /// How many ephemeral nodes exist.
     pub fn ephemeral_count(&self) -> usize {
         self.ephemeral_count

@@ -133,3 +133,99 @@ fn a_path_of_very_many_elements_costs_no_more_than_its_length() {
     assert!(matches!(t.find("relative"), Lookup::Absent));
     assert!(matches!(tree().find(&deep), Lookup::Absent));
 }
+
+#[test]
+fn what_it_takes_to_be_sent_is_counted() {
+    use zk_wire::quorum::snap::SnapEncoder;
+    let mut t = tree();
+    let own: List = [crate::acl::world(1), crate::acl::world(31)].into();
+    t.create("/a", Some(b"xyz"), &own, 0, 1, Zxid(1), 100)
+        .expect("created");
+    t.create("/a/b", None, &own, 0, 1, Zxid(2), 100)
+        .expect("created");
+    t.set_data("/a", Some(b"longer"), 1, Zxid(3), 5)
+        .expect("set");
+    t.create_session(SessionId(5), 4_000);
+    t.delete("/a/b", Zxid(4)).expect("deleted");
+    let sent = |t: &Tree| {
+        let mut out = Vec::new();
+        let lists: BTreeMap<AclId, List> = [2, 1]
+            .map(AclId)
+            .into_iter()
+            .filter(|id| t.acls().contains(*id))
+            .map(|id| (id, t.acls().get(id).clone()))
+            .collect();
+        let mut snap = SnapEncoder::begin(t.session_count(), lists.len(), &mut out);
+        for (id, timeout) in t.sessions() {
+            snap.session(id.0, timeout, &mut out);
+        }
+        for (id, list) in &lists {
+            snap.acl(i64::from(id.0), &crate::op::txn_acl(list), &mut out);
+        }
+        let root = t.get("").expect("resident").expect("a root");
+        root.walk(&mut |path, node| {
+            let stat = node.stat();
+            snap.node(path, node.data(), -1, &stat, &mut out);
+        })
+        .expect("resident");
+        snap.end(&mut out);
+        // Two counts, the path that ends the nodes, the signature.
+        out.len() as u64 - (4 + 4) - 5 - 14
+    };
+    assert_eq!(t.acls().len(), 2);
+    assert_eq!(t.sent_bytes(), sent(&t));
+    t.delete("/a", Zxid(5)).expect("deleted");
+    assert_eq!(t.acls().len(), 1);
+    assert_eq!(t.sent_bytes(), sent(&t));
+}
+
+#[test]
+fn a_create_over_a_node_that_was_sent_already_raises_what_its_parent_lacks() {
+    let mut t = tree();
+    t.create("/p", None, &open(), 0, 1, Zxid(1), 100)
+        .expect("created");
+    t.create("/p/a", Some(b"new"), &open(), 0, 7, Zxid(8), 100)
+        .expect("created");
+    let (count, size) = (t.node_count(), t.data_size());
+    // Sent before its child was made, the parent has seen less than the child's transaction.
+    for (cversion, zxid, after) in [(9, 10, (9, 10)), (8, 12, (9, 10)), (-1, 11, (10, 11))] {
+        let again = t.create("/p/a", Some(b"old"), &open(), 0, cversion, Zxid(zxid), 1);
+        assert_eq!(again.err(), Some(zk_wire::Code::NodeExists));
+        let parent = t.get("/p").expect("resident").expect("a node").stat();
+        assert_eq!((parent.cversion, parent.pzxid), after);
+        assert_eq!(t.recompute_digest(), t.digest());
+    }
+    assert_eq!((t.node_count(), t.data_size()), (count, size));
+    let kept = t.get("/p/a").expect("resident").expect("a node");
+    assert_eq!(kept.data(), Some(&b"new"[..]));
+}
+
+#[test]
+fn quotas_are_counted_anew() {
+    let mut t = tree();
+    let usage = |t: &Tree| {
+        let stats = "/zookeeper/quota/a/zookeeper_stats";
+        let node = t.get(stats).expect("resident").expect("a node");
+        crate::quota::Track::parse(node.data()).expect("usage")
+    };
+    for (at, path) in [
+        "/a",
+        "/zookeeper/quota/a",
+        "/zookeeper/quota/a/zookeeper_limits",
+        "/zookeeper/quota/a/zookeeper_stats",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let zxid = Zxid(at as i64 + 1);
+        t.create(path, Some(b"count=5,bytes=-1"), &open(), 0, 1, zxid, 1)
+            .expect("created");
+    }
+    let right = usage(&t);
+    let stats = "/zookeeper/quota/a/zookeeper_stats";
+    t.set_data(stats, Some(b"count=77,bytes=3"), 1, Zxid(6), 1)
+        .expect("set");
+    assert_eq!(usage(&t).count(), 77);
+    t.recount_quotas();
+    assert_eq!(usage(&t), right);
+}

@@ -397,6 +397,9 @@ impl Server {
             judge.coverage.note(Seen::MissedApply);
             self.stalled = true;
             self.loader.want(need);
+            for need in applied.also {
+                self.loader.want(need);
+            }
         }
         self.store.take(&mut self.tree, judge, now);
         Ok(())

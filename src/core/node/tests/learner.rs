@@ -300,3 +300,98 @@ fn a_learner_loads_what_a_transaction_names() {
     assert!(learner.exists("/a/b"));
     assert_eq!(learner.tree.digest(), leader.tree.digest());
 }
+
+#[test]
+fn the_tree_of_a_leader_that_went_on_may_be_ahead_of_its_transactions() {
+    let mut leader = Server::leader(1, 1);
+    leader.connect(1);
+    leader.settle();
+    let session = leader.session(1);
+    leader.request(1, session, 1, OpCode::Create, create("/a", 0));
+    leader.request(1, session, 2, OpCode::Create, create("/b", 0));
+    leader.request(1, session, 3, OpCode::Delete, delete("/a"));
+    let payloads = leader.settle();
+    let mut learner = Server::learner(2);
+    // It was sent with /b in it already, which the root does not know of yet.
+    learner.tree.create_session(session, 10_000);
+    let acl = [crate::acl::world(crate::acl::perm::ALL)].into();
+    let b = leader.tree.get("/b").expect("resident").expect("a node");
+    let stat = b.stat();
+    learner
+        .tree
+        .create("/b", b.data(), &acl, 0, 0, Zxid(stat.czxid), stat.ctime)
+        .expect("created");
+    let (first, second) = (payloads[0].0, payloads[1].0);
+    learner.node.set_fuzzy_until(second);
+    for (zxid, payload) in &payloads {
+        learner.node.record(*zxid, payload.clone()).expect("fits");
+        learner.step(Input::Durable(*zxid));
+        learner.node.committed(*zxid, &mut Vec::new());
+        // It asserts that no digest differs: from the end of the window on they are compared.
+        learner.apply();
+        if *zxid == first {
+            assert_ne!(learner.tree.digest(), leader.tree.digest());
+        }
+    }
+    assert_eq!(learner.tree.digest(), leader.tree.digest());
+}
+
+#[test]
+fn the_configuration_is_read_in_the_tree() {
+    let mut learner = Server::learner(2);
+    let before = learner.tree.digest();
+    let text = Bytes::from_static(b"server.1=a:1:2:participant\nversion=100000000");
+    learner.node.set_config(text.clone(), 1 << 32, at(7));
+    learner.apply();
+    let node = learner.tree.get("/zookeeper/config");
+    let node = node.expect("resident").expect("a node");
+    assert_eq!(node.data(), Some(&text[..]));
+    let stat = node.stat();
+    assert_eq!((stat.version, stat.mzxid), (-1, 1 << 32));
+    assert_eq!(stat.mtime, at(7).wall_ms);
+    assert_eq!(learner.tree.digest(), before);
+    assert_eq!(learner.tree.last_zxid(), Zxid::ZERO);
+}
+
+#[test]
+fn rows_of_later_transactions_are_asked_for_along_with_the_first() {
+    let mut leader = Server::leader(1, 1);
+    leader.connect(1);
+    leader.settle();
+    let session = leader.session(1);
+    leader.request(1, session, 9, OpCode::Create, create("/not-resident", 0));
+    leader.settle();
+    for cxid in 1..5 {
+        let path = alloc::format!("/n{cxid}");
+        leader.request(1, session, cxid, OpCode::Create, create(&path, 0));
+    }
+    let mut partial = Tree::partial(config(2).extended, 1, leader.tree.meta());
+    for path in ["", "/zookeeper", "/zookeeper/quota"] {
+        let node = leader.tree.get(path).expect("resident").expect("a node");
+        let row = Row {
+            stat: node.stat(),
+            acl: crate::acl::AclId::OPEN,
+            children: node.child_count(),
+            crc: node.crc(),
+            data: node.data(),
+        };
+        partial.install(path, &row).expect("installed");
+    }
+    partial.settle_quotas().expect("nothing is below");
+    let mut learner = Server::over(partial, 2);
+    learner.node.learn(false);
+    for (zxid, payload) in leader.settle() {
+        learner.node.record(zxid, payload).expect("fits");
+        learner.step(Input::Durable(zxid));
+        learner.node.committed(zxid, &mut Vec::new());
+    }
+    let applied = learner.apply();
+    assert_eq!(applied.missing, Some(Need::Node("/n1".into())));
+    let others = ["/n2", "/n3", "/n4"].map(|path| Need::Node(path.into()));
+    assert_eq!(applied.also, others);
+    for path in ["/n1", "/n2", "/n3", "/n4"] {
+        learner.tree.install_absent(path);
+    }
+    assert_eq!(learner.apply().entries, 4);
+    assert_eq!(learner.tree.digest(), leader.tree.digest());
+}
