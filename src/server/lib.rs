@@ -15,6 +15,7 @@ pub mod limits;
 pub mod loads;
 pub mod log_thread;
 pub mod ops;
+pub mod peer;
 pub mod persist;
 pub mod process;
 pub mod queue;

@@ -33,3 +33,66 @@ pub const OPEN_FILES: u64 = 1 << 20;
 
 /// Below this many the start warns.
 pub const FEW_FILES: u64 = 1 << 14;
+
+/// Bytes that may wait to be sent to one learner, or to the leader. A link that has more is closed:
+/// its other end does not read.
+pub const LINK_QUEUE_BYTES: usize = 64 << 20;
+
+/// Bytes of packets of one link that the core has not judged yet; past it the link is not read.
+pub const LINK_IN_BYTES: usize = 16 << 20;
+
+/// Room that a link is read into at once.
+pub const LINK_READ_CHUNK: usize = 128 << 10;
+
+/// With less room than this left a link gets a new chunk.
+pub const LINK_READ_LEAST: usize = 16 << 10;
+
+/// Buffers that one write to a link hands over.
+pub const LINK_WRITE_SLICES: usize = 64;
+
+/// A packet for several links is shared from this many bytes on, and copied below.
+pub const SHARE_BYTES: usize = 4 << 10;
+
+/// Accepted links of the quorum port at once; one more is refused.
+pub const QUORUM_LINKS: usize = 1_024;
+
+/// Bytes that a stream lets wait on its link.
+pub const STREAM_WINDOW: usize = 2 << 20;
+
+/// Bytes that a stream hands to its link at once.
+pub const STREAM_BLOCK: usize = 256 << 10;
+
+/// Streams that are read from the disk at once; more wait.
+pub const STREAM_THREADS: usize = 2;
+
+/// Blocks of a snapshot that may wait to be taken, of at most [`LINK_READ_CHUNK`] bytes each and
+/// what one read adds.
+pub const INSTALL_BLOCKS: usize = 8;
+
+/// How often it is said that bytes move on a link that is in the middle of something long.
+pub const HEARD_EVERY: Duration = Duration::from_millis(100);
+
+/// Connections of the election port whose first message has not come; one more ends the oldest.
+pub const HANDSHAKES: usize = 64;
+
+/// Servers outside the configurations that the election port keeps anything of.
+pub const OUTSIDERS: usize = 64;
+
+/// Bytes of notifications of one server that the core has not judged yet; past it the connection is
+/// not read.
+pub const ELECTION_IN_BYTES: usize = 1 << 20;
+
+/// How long a server with a larger id has to call back.
+pub const CALL_BACK: Duration = Duration::from_millis(500);
+
+/// Pause between two tries to bind the election port (Java's).
+pub const BIND_PAUSE: Duration = Duration::from_secs(1);
+
+/// Pause after an accept that failed: out of descriptors, or a peer that had gone.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Backlog of the ports between servers.
+pub const PEER_BACKLOG: i32 = 128;
+
+/// Threads that resolve names of servers.
+pub const RESOLVERS: usize = 16;
