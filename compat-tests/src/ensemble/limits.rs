@@ -44,3 +44,5 @@ pub const WALK_WINDOW: usize = 64;
 pub const LOG_TAIL: usize = 25;
 /// Free loopback networks that are tried for a run.
 pub const NETWORKS: u8 = 200;
+/// Longest wait for a member's port to take a connection.
+pub const DIAL: Duration = Duration::from_secs(1);

@@ -1,9 +1,10 @@
 //! What passes between learners and leaders: a proxy before the quorum port of each member for each
-//! other member.
+//! other member; and before the election port, where a story cuts and there are no namespaces.
 //!
 //! Owns: the listening taps, their connections, the packets seen, and the order to hold a pair. The packets are read by hand (`raw`), not by the codec under test.
 //!
-//! Does not know: elections, processes. Invariants: bytes pass unchanged and in order; a packet is
+//! Does not know: votes, processes. Invariants: bytes pass unchanged (but for the port of a dialler's
+//! own address in its first election message, so that it is dialled back by way of a tap) and in order; a packet is
 //! noted before its last byte is passed on; nothing waits without a bound but a pump for its socket.
 
 use std::fmt;
@@ -44,6 +45,8 @@ pub mod kind {
     pub const SNAP: i32 = 15;
     /// An observer's first word.
     pub const OBSERVER_INFO: i32 = 16;
+    /// The epoch that a leader begins.
+    pub const LEADER_INFO: i32 = 17;
     /// The learner's last zxid and epoch.
     pub const ACK_EPOCH: i32 = 18;
     /// Not on the wire: the end of the tree after SNAP.
@@ -68,7 +71,7 @@ pub mod kind {
             TRUNC => "TRUNC",
             SNAP => "SNAP",
             OBSERVER_INFO => "OBSERVERINFO",
-            17 => "LEADERINFO",
+            LEADER_INFO => "LEADERINFO",
             ACK_EPOCH => "ACKEPOCH",
             19 => "INFORMANDACTIVATE",
             SNAP_END => "(end of SNAP)",
@@ -230,6 +233,8 @@ struct Shared {
     seen: Mutex<Vec<Seen>>,
     conns: Arc<AtomicU32>,
     target: SocketAddr,
+    /// Before an election port: the port that dialled members are to see in the place of the dialler's.
+    advertise: Option<u16>,
 }
 
 impl Shared {
@@ -257,6 +262,7 @@ impl Tap {
         (learner, leader): (u8, u8),
         addr: SocketAddr,
         target: SocketAddr,
+        advertise: Option<u16>,
         conns: Arc<AtomicU32>,
     ) -> Result<Tap, String> {
         let listener = TcpListener::bind(addr).map_err(|e| format!("tap at {addr}: {e}"))?;
@@ -265,6 +271,7 @@ impl Tap {
             seen: Mutex::new(Vec::new()),
             conns,
             target,
+            advertise,
         });
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::spawn(move || accept(&listener, &for_thread));
@@ -340,6 +347,7 @@ fn pump(mut from: TcpStream, mut into: TcpStream, shared: &Shared, conn: u32, to
     let mut cutter = Cutter::default();
     let mut held: Vec<u8> = Vec::new();
     let mut chunk = vec![0u8; 64 * 1024];
+    let mut first = to == To::Leader;
     let ready = from.set_read_timeout(Some(TAP_POLL)).is_ok() && into.set_nodelay(true).is_ok();
     while ready && !shared.closed() {
         let holds = || shared.orders.hold[to as usize].load(Ordering::SeqCst);
@@ -352,6 +360,17 @@ fn pump(mut from: TcpStream, mut into: TcpStream, shared: &Shared, conn: u32, to
         match from.read(&mut chunk) {
             Ok(0) => break,
             Ok(n) => {
+                if let Some(port) = shared.advertise {
+                    if std::mem::take(&mut first) {
+                        readdress(&mut chunk[..n], port);
+                    }
+                    if holds() || !held.is_empty() {
+                        held.extend_from_slice(&chunk[..n]);
+                    } else if into.write_all(&chunk[..n]).is_err() {
+                        break;
+                    }
+                    continue;
+                }
                 let sane = cutter.feed(&chunk[..n], |(kind, zxid, len)| {
                     shared.seen().push(Seen {
                         conn,
@@ -385,11 +404,34 @@ fn pump(mut from: TcpStream, mut into: TcpStream, shared: &Shared, conn: u32, to
     let _ = into.shutdown(Shutdown::Both);
 }
 
+/// Puts `port` into a first election message: version, sid, length, `host:port`. It comes in one piece,
+/// as it was written in one; the port has as many digits as the one it replaces.
+fn readdress(message: &mut [u8], port: u16) {
+    const HEAD: usize = 20;
+    let digits = port.to_string();
+    let Some(length) = In::new(message).take(HEAD).and_then(|head| {
+        let (_, length) = head.split_last_chunk::<4>()?;
+        usize::try_from(i32::from_be_bytes(*length)).ok()
+    }) else {
+        return;
+    };
+    if let Some(address) = message.get_mut(HEAD..HEAD + length)
+        && let Some(colon) = address.iter().rposition(|byte| *byte == b':')
+        && address.len() - colon - 1 == digits.len()
+    {
+        address[colon + 1..].copy_from_slice(digits.as_bytes());
+    }
+}
+
 /// How a learner came into an epoch, by the packets.
 #[derive(Debug, Clone)]
 pub struct Sync {
     /// Who led.
     pub leader: u8,
+    /// The epoch, from NEWLEADER or LEADERINFO: as a zxid.
+    pub epoch: i64,
+    /// Whether UPTODATE came.
+    pub done: bool,
     /// DIFF, TRUNC or SNAP.
     pub kind: i32,
     /// Its zxid.
@@ -424,6 +466,8 @@ impl fmt::Display for Sync {
 #[derive(Debug)]
 pub struct Taps {
     taps: Vec<Tap>,
+    /// Before the election ports: the dialler in the learner's place, the dialled in the leader's.
+    election: Vec<Tap>,
 }
 
 impl Taps {
@@ -444,11 +488,40 @@ impl Taps {
                     (*learner, *leader),
                     tap(*learner, *leader),
                     quorum(*leader),
+                    None,
                     Arc::clone(&conns),
                 )?);
             }
         }
-        Ok(Taps { taps })
+        Ok(Taps {
+            taps,
+            election: Vec::new(),
+        })
+    }
+
+    /// Adds taps before the election ports: `tap` is where one listens, of the dialler and the dialled.
+    ///
+    /// # Errors
+    /// An address is taken.
+    pub fn add_election(
+        &mut self,
+        ids: &[u8],
+        tap: impl Fn(u8, u8) -> SocketAddr,
+        election: impl Fn(u8) -> SocketAddr,
+    ) -> Result<(), String> {
+        let conns = Arc::new(AtomicU32::new(0));
+        for from in ids {
+            for to in ids.iter().filter(|to| *to != from) {
+                self.election.push(Tap::new(
+                    (*from, *to),
+                    tap(*from, *to),
+                    election(*to),
+                    Some(tap(*to, *from).port()),
+                    Arc::clone(&conns),
+                )?);
+            }
+        }
+        Ok(())
     }
 
     fn tap(&self, learner: u8, leader: u8) -> Result<&Tap, String> {
@@ -485,8 +558,14 @@ impl Taps {
 
     fn order(&self, learner: u8, leader: u8, ways: &[To], hold: bool) -> Result<(), String> {
         let tap = self.tap(learner, leader)?;
-        for way in ways {
-            tap.shared.orders.hold[*way as usize].store(hold, Ordering::SeqCst);
+        let election = self
+            .election
+            .iter()
+            .find(|tap| tap.learner == learner && tap.leader == leader);
+        for tap in std::iter::once(tap).chain(election) {
+            for way in ways {
+                tap.shared.orders.hold[*way as usize].store(hold, Ordering::SeqCst);
+            }
         }
         Ok(())
     }
@@ -502,14 +581,17 @@ impl Taps {
         Ok(seen[from..].to_vec())
     }
 
-    /// The learner's newest synchronisation that began after `since` and reached UPTODATE.
-    pub fn synced(&self, learner: u8, since: Instant) -> Option<Sync> {
-        self.taps
+    /// The learner's synchronisations that began after `since`, in their order; the last may be under
+    /// way.
+    pub fn syncs(&self, learner: u8, since: Instant) -> Vec<Sync> {
+        let mut all: Vec<(Instant, Sync)> = self
+            .taps
             .iter()
             .filter(|tap| tap.learner == learner)
-            .filter_map(|tap| last_sync(tap.leader, &tap.shared.seen(), since))
-            .max_by_key(|(at, _)| *at)
-            .map(|(_, sync)| sync)
+            .flat_map(|tap| syncs(tap.leader, &tap.shared.seen(), since))
+            .collect();
+        all.sort_by_key(|(at, _)| *at);
+        all.into_iter().map(|(_, sync)| sync).collect()
     }
 
     /// What the rules of the protocol forbid and any tap has seen, a line each.
@@ -547,35 +629,46 @@ impl Taps {
     }
 }
 
-fn last_sync(leader: u8, seen: &[Seen], since: Instant) -> Option<(Instant, Sync)> {
+fn syncs(leader: u8, seen: &[Seen], since: Instant) -> Vec<(Instant, Sync)> {
     let first = seen.partition_point(|seen| seen.at < since);
-    let seen = &seen[first..];
-    let done = seen
-        .iter()
-        .rfind(|seen| seen.kind == kind::UP_TO_DATE && seen.to == To::Learner)?;
-    let all: Vec<&Seen> = seen.iter().filter(|seen| seen.conn == done.conn).collect();
-    let at = |wanted: &[i32]| all.iter().position(|seen| wanted.contains(&seen.kind));
-    let begin = at(&[kind::DIFF, kind::TRUNC, kind::SNAP])?;
-    let end = at(&[kind::NEW_LEADER])?;
-    let offered = all[at(&[kind::ACK_EPOCH])?].zxid;
-    let proposals = all[begin..end.max(begin)]
-        .iter()
-        .filter(|seen| seen.kind == kind::PROPOSAL)
-        .count();
-    let tree = all
-        .iter()
-        .find(|seen| seen.kind == kind::SNAP_END)
-        .and_then(|seen| seen.len)
-        .unwrap_or(0);
-    let sync = Sync {
-        leader,
-        kind: all[begin].kind,
-        zxid: all[begin].zxid,
-        offered,
-        proposals,
-        tree,
-    };
-    Some((done.at, sync))
+    let mut found: Vec<(Instant, u32, Sync)> = Vec::new();
+    let (mut offered, mut epoch) = (0, 0);
+    for seen in &seen[first..] {
+        // The two packets before the base come on the same connection, one after the other.
+        match seen.kind {
+            kind::LEADER_INFO => epoch = seen.zxid,
+            kind::ACK_EPOCH => offered = seen.zxid,
+            kind::DIFF | kind::TRUNC | kind::SNAP => {
+                let sync = Sync {
+                    leader,
+                    epoch,
+                    done: false,
+                    kind: seen.kind,
+                    zxid: seen.zxid,
+                    offered,
+                    proposals: 0,
+                    tree: 0,
+                };
+                found.push((seen.at, seen.conn, sync));
+            }
+            _ => {}
+        }
+    }
+    for (_, conn, sync) in &mut found {
+        let all = seen[first..].iter().filter(|seen| seen.conn == *conn);
+        for seen in all {
+            match seen.kind {
+                kind::PROPOSAL => sync.proposals += 1,
+                kind::SNAP_END => sync.tree = seen.len.unwrap_or(0),
+                kind::NEW_LEADER => break,
+                _ => {}
+            }
+        }
+        sync.done = seen[first..]
+            .iter()
+            .any(|seen| seen.conn == *conn && seen.kind == kind::UP_TO_DATE);
+    }
+    found.into_iter().map(|(at, _, sync)| (at, sync)).collect()
 }
 
 /// Low half of a zxid.
@@ -663,6 +756,26 @@ mod tests {
         let mut cutter = Cutter::default();
         assert!(!cutter.feed(&bytes(0, 0, None), |_| ()));
         assert!(!cutter.feed(&bytes(kind::PING, 0, None), |_| ()));
+    }
+
+    #[test]
+    fn a_dialler_is_dialled_back_by_way_of_a_tap() {
+        let message = |address: &str| {
+            let mut out = Out::new();
+            out.long(-65536)
+                .long(2)
+                .bytes(&compat_tests::raw::text(address));
+            out.0
+        };
+        let mut bytes = message("127.88.1.2:3888");
+        readdress(&mut bytes, 3891);
+        assert_eq!(bytes, message("127.88.1.2:3891"));
+        let mut short = bytes[..19].to_vec();
+        readdress(&mut short, 3892);
+        assert_eq!(short, bytes[..19]);
+        let mut bare = message("x");
+        readdress(&mut bare, 3892);
+        assert_eq!(bare, message("x"));
     }
 
     #[test]
