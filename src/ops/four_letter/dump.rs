@@ -17,9 +17,19 @@ pub type Ephemerals = Vec<(i64, Vec<String>)>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DumpSessions {
     /// Standalone server and leader: session ids by expiry.
-    Tracked(ExpiringSets<i64>),
-    /// Follower and observer: session ids with their timeout in ms.
-    Learned(Vec<(i64, i32)>),
+    Tracked {
+        /// Local sessions, where they are enabled.
+        local: Option<ExpiringSets<i64>>,
+        /// The others.
+        global: ExpiringSets<i64>,
+    },
+    /// Follower, observer and read-only server.
+    Learned {
+        /// Local sessions by expiry, where they are enabled.
+        local: Option<ExpiringSets<i64>>,
+        /// The others by id, with their timeout in ms.
+        global: Vec<(i64, i32)>,
+    },
 }
 
 /// What `dump` prints.
@@ -36,13 +46,27 @@ pub struct DumpInfo {
 /// `dump`.
 pub fn dump(info: &DumpInfo, zone: &Zone) -> String {
     let mut out = String::from("SessionTracker dump:\n");
+    let mut by_expiry = |what: &str, sets: &ExpiringSets<i64>| {
+        expiring(&mut out, what, sets, zone, |id| format!("0x{id:x}"));
+    };
     match &info.sessions {
-        DumpSessions::Tracked(sets) => {
-            expiring(&mut out, "Session", sets, zone, |id| format!("0x{id:x}"));
+        DumpSessions::Tracked {
+            local: None,
+            global,
+        } => by_expiry("Session", global),
+        DumpSessions::Tracked {
+            local: Some(local),
+            global,
+        } => {
+            by_expiry("Local Session", local);
+            by_expiry("Global Session", global);
         }
-        DumpSessions::Learned(sessions) => {
-            let _ = writeln!(out, "Global Sessions({}):", sessions.len());
-            for (id, timeout_ms) in sessions {
+        DumpSessions::Learned { local, global } => {
+            if let Some(local) = local {
+                by_expiry("Local Session", local);
+            }
+            let _ = writeln!(out, "Global Sessions({}):", global.len());
+            for (id, timeout_ms) in global {
                 let _ = writeln!(out, "0x{id:x}\t{timeout_ms}ms");
             }
         }

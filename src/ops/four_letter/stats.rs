@@ -145,15 +145,15 @@ pub struct QuorumConf {
     pub init_limit: i32,
     /// In ticks.
     pub sync_limit: i32,
-    /// Port of the own election address.
-    pub election_port: i32,
-    /// Port of the own peer address.
-    pub quorum_port: i32,
+    /// Ports of the own election addresses, each once.
+    pub election_ports: Vec<u16>,
+    /// Ports of the own peer addresses, each once.
+    pub quorum_ports: Vec<u16>,
     /// Whether the server is an observer.
     pub observer: bool,
     /// The configuration as rendered in the config znode, which ends with `version=<hex>` and no
-    /// line end.
-    pub membership: String,
+    /// line end. A read-only server prints none.
+    pub membership: Option<String>,
 }
 
 /// What `conf` prints.
@@ -210,16 +210,23 @@ pub fn conf(info: &ConfInfo) -> String {
         let _ = write!(
             out,
             "initLimit={}\nsyncLimit={}\nelectionAlg=3\nelectionPort={}\nquorumPort={}\n\
-             peerType={}\nmembership: \n{}",
+             peerType={}\n",
             quorum.init_limit,
             quorum.sync_limit,
-            quorum.election_port,
-            quorum.quorum_port,
-            u8::from(quorum.observer),
-            quorum.membership
+            ports(&quorum.election_ports),
+            ports(&quorum.quorum_ports),
+            u8::from(quorum.observer)
         );
+        if let Some(membership) = &quorum.membership {
+            let _ = write!(out, "membership: \n{membership}");
+        }
     }
     out
+}
+
+fn ports(ports: &[u16]) -> String {
+    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+    ports.join("|")
 }
 
 /// `dirs`.

@@ -41,6 +41,10 @@ pub fn markdown() -> String {
     for (name, meaning) in GAUGES {
         let _ = writeln!(out, "|{name}|{meaning}|");
     }
+    out.push_str(ENSEMBLE_INTRO);
+    for (name, roles, meaning) in ENSEMBLE_GAUGES {
+        let _ = writeln!(out, "|{name}|{roles}|{meaning}|");
+    }
     for (fed, title, note) in [
         (Fed::Here, "Counted by this server", ""),
         (Fed::Ensemble, "Of an ensemble", "0 in a standalone server."),
@@ -70,6 +74,43 @@ fn kind(kind: Kind) -> &'static str {
         Kind::SummarySet(Detail::Advanced) => "advanced summaries by key",
     }
 }
+
+const ENSEMBLE_INTRO: &str = "
+## Gauges of an ensemble
+
+Printed by a server that serves in an ensemble, not by a read-only one. Ensembles are not built yet.
+`mntr` begins with `zk_peer_state` there (`following - broadcast`), and on an observer
+`zk_observer_master_id`, the id of the server that it learns from.
+
+|name|on|meaning|
+|-|-|-|
+";
+
+/// The gauges that depend on the role, in the order of `mntr`.
+pub(super) const ENSEMBLE_GAUGES: &[(&str, &str, &str)] = &[
+    ("quorum_size", "all", "Voters"),
+    ("learners", "leader", "Connections of learners"),
+    ("synced_followers", "leader", "Voting followers that serve"),
+    (
+        "synced_non_voting_followers",
+        "leader",
+        "Followers that serve without a vote",
+    ),
+    (
+        "synced_observers",
+        "leader, follower",
+        "Observers that serve; on a follower those of its observerMasterPort",
+    ),
+    ("pending_syncs", "leader", "`sync` requests that wait"),
+    ("leader_uptime", "leader", "Since it began to lead"),
+    (
+        "last_proposal_size",
+        "leader",
+        "Bytes of the last proposal; -1 before any",
+    ),
+    ("max_proposal_size", "leader", "Of the largest"),
+    ("min_proposal_size", "leader", "Of the smallest"),
+];
 
 /// The gauges of any serving server, in the order of `mntr`.
 pub(super) const GAUGES: &[(&str, &str)] = &[

@@ -132,6 +132,125 @@ pub struct GaugeValues {
     pub quota_bytes_limit: Vec<(String, i64)>,
     /// Bytes under a quota.
     pub quota_bytes_usage: Vec<(String, i64)>,
+    /// In an ensemble with a quorum. A read-only server has none.
+    pub ensemble: Option<EnsembleValues>,
+}
+
+/// What a server of an ensemble adds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnsembleValues {
+    /// What the server does: see [`PeerState`].
+    pub state: PeerState,
+    /// Voters of the configuration.
+    pub quorum_size: u64,
+    /// What its role adds.
+    pub role: RoleValues,
+}
+
+/// What a role adds to the gauges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoleValues {
+    /// The leader.
+    Leader(LeaderValues),
+    /// A follower, with the number of its observers if it is an observer master.
+    Follower {
+        /// `None` without observerMasterPort; the default provider then leaves the name out.
+        synced_observers: Option<u64>,
+    },
+    /// An observer.
+    Observer {
+        /// Id of the server that it learns from.
+        master: i64,
+    },
+}
+
+/// Numbers of a leader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeaderValues {
+    /// Learners with a connection, synchronised or not.
+    pub learners: u64,
+    /// Voting followers that serve.
+    pub synced_followers: u64,
+    /// Followers that serve without a vote: of a configuration that is no more or not yet.
+    pub synced_non_voting_followers: u64,
+    /// Observers that serve.
+    pub synced_observers: u64,
+    /// `sync` requests that wait for a commit.
+    pub pending_syncs: u64,
+    /// Since it began to lead, ms.
+    pub uptime_ms: u64,
+    /// Size of the last, the smallest and the largest proposal, bytes; -1 before any.
+    pub proposal_sizes: [i32; 3],
+}
+
+/// What a server of an ensemble does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerState {
+    /// Looking, or the role that it has or begins.
+    pub role: PeerRole,
+    /// How far it is; `None` while it looks for a leader.
+    pub phase: Option<PeerPhase>,
+}
+
+/// A server's part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerRole {
+    /// In an election.
+    Looking,
+    /// Leader.
+    Leading,
+    /// Follower.
+    Following,
+    /// Observer.
+    Observing,
+}
+
+/// Phase between an election and service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerPhase {
+    /// Agreement on the epoch.
+    Discovery,
+    /// A learner takes over the leader's history; how is known once the leader has said it.
+    Synchronization(Option<SyncMode>),
+    /// Service.
+    Broadcast,
+}
+
+/// How a learner takes over the leader's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// The transactions that it lacks.
+    Diff,
+    /// A whole snapshot.
+    Snap,
+    /// Without those that it has too many.
+    Trunc,
+}
+
+impl core::fmt::Display for PeerState {
+    /// The value of `peer_state`: `following - synchronization - diff`.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self.role {
+            PeerRole::Looking => "looking",
+            PeerRole::Leading => "leading",
+            PeerRole::Following => "following",
+            PeerRole::Observing => "observing",
+        })?;
+        match self.phase {
+            None => Ok(()),
+            Some(PeerPhase::Discovery) => f.write_str(" - discovery"),
+            Some(PeerPhase::Broadcast) => f.write_str(" - broadcast"),
+            Some(PeerPhase::Synchronization(mode)) => {
+                f.write_str(" - synchronization")?;
+                f.write_str(match mode {
+                    None => "",
+                    Some(SyncMode::Diff) => " - diff",
+                    Some(SyncMode::Snap) => " - snap",
+                    Some(SyncMode::Trunc) => " - trunc",
+                })
+            }
+        }
+    }
 }
 
 /// What the server implements so that metrics can be read off it.

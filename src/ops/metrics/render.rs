@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::{LabelSet, PrometheusBuilder};
 
 use super::table::Metric;
 use super::value::{Detail, Summary};
-use super::{GaugeValues, Gauges, Metrics, process};
+use super::{GaugeValues, Gauges, Metrics, RoleValues, process};
 use crate::four_letter::NOT_SERVING;
 use crate::java;
 
@@ -97,6 +97,41 @@ fn gauges(values: &GaugeValues) -> Vec<(&'static str, Number)> {
     ]
 }
 
+/// The gauges of a server in an ensemble. One without a value is left out by the default provider
+/// and is 0 with Prometheus.
+fn ensemble_gauges(values: &GaugeValues) -> Vec<(&'static str, Option<Number>)> {
+    let Some(ensemble) = &values.ensemble else {
+        return Vec::new();
+    };
+    let mut gauges = vec![("quorum_size", Some(whole(ensemble.quorum_size)))];
+    match &ensemble.role {
+        RoleValues::Leader(leader) => {
+            let [last, min, max] = leader
+                .proposal_sizes
+                .map(|size| Some(Number::Whole(i64::from(size))));
+            gauges.extend([
+                ("learners", Some(whole(leader.learners))),
+                ("synced_followers", Some(whole(leader.synced_followers))),
+                (
+                    "synced_non_voting_followers",
+                    Some(whole(leader.synced_non_voting_followers)),
+                ),
+                ("synced_observers", Some(whole(leader.synced_observers))),
+                ("pending_syncs", Some(whole(leader.pending_syncs))),
+                ("leader_uptime", Some(whole(leader.uptime_ms))),
+                ("last_proposal_size", last),
+                ("max_proposal_size", max),
+                ("min_proposal_size", min),
+            ]);
+        }
+        RoleValues::Follower { synced_observers } => {
+            gauges.push(("synced_observers", synced_observers.map(whole)));
+        }
+        RoleValues::Observer { master: _ } => {}
+    }
+    gauges
+}
+
 /// The gauges that have a value per key.
 fn gauge_sets(values: &GaugeValues) -> [(&'static str, &[(String, i64)]); 4] {
     [
@@ -114,12 +149,17 @@ impl Metrics {
         let Some(values) = server.gauges() else {
             return NOT_SERVING.into();
         };
-        let mut out = mntr_head(server, version);
+        let mut out = mntr_head(server, &values, version);
         let mut line = |name: &dyn Display, value: &dyn Display| {
             let _ = writeln!(out, "zk_{name}\t{value}");
         };
         for (name, value) in gauges(&values) {
             line(&name, &value);
+        }
+        for (name, value) in ensemble_gauges(&values) {
+            if let Some(value) = value {
+                line(&name, &value);
+            }
         }
         for (name, set) in gauge_sets(&values) {
             for (key, value) in set {
@@ -146,7 +186,7 @@ impl Metrics {
     /// `mntr` with the null provider: version and role.
     pub fn mntr_without_metrics(server: &dyn Gauges, version: &str) -> String {
         match server.gauges() {
-            Some(_) => mntr_head(server, version),
+            Some(values) => mntr_head(server, &values, version),
             None => NOT_SERVING.into(),
         }
     }
@@ -163,7 +203,7 @@ impl Metrics {
             return NOT_SERVING.into();
         };
         self.rotate(now_ms);
-        let mut out = mntr_head(server, version);
+        let mut out = mntr_head(server, &values, version);
         let mut line = |name: &str, labels: &[(&str, &str)], value: f64| {
             let _ = write!(out, "zk_{name}");
             for (at, (label, text)) in labels.iter().enumerate() {
@@ -174,6 +214,9 @@ impl Metrics {
         };
         for (name, value) in gauges(&values) {
             line(name, &[], value.real());
+        }
+        for (name, value) in ensemble_gauges(&values) {
+            line(name, &[], value.map_or(0.0, Number::real));
         }
         for (name, set) in gauge_sets(&values) {
             for (key, value) in set {
@@ -233,6 +276,9 @@ impl Metrics {
             for (name, value) in gauges(&values) {
                 gauge(name, None, value.real());
             }
+            for (name, value) in ensemble_gauges(&values) {
+                gauge(name, None, value.map_or(0.0, Number::real));
+            }
             for (name, set) in gauge_sets(&values) {
                 for (key, value) in set {
                     gauge(name, Some(key), *value as f64);
@@ -285,11 +331,16 @@ impl Metrics {
     }
 }
 
-fn mntr_head(server: &dyn Gauges, version: &str) -> String {
-    format!(
-        "zk_version\t{version}\nzk_server_state\t{}\n",
-        server.mode().name()
-    )
+fn mntr_head(server: &dyn Gauges, values: &GaugeValues, version: &str) -> String {
+    let mode = server.mode().name();
+    let mut out = format!("zk_version\t{version}\nzk_server_state\t{mode}\n");
+    if let Some(ensemble) = &values.ensemble {
+        let _ = writeln!(out, "zk_peer_state\t{}", ensemble.state);
+        if let RoleValues::Observer { master } = ensemble.role {
+            let _ = writeln!(out, "zk_observer_master_id\t{master}");
+        }
+    }
+    out
 }
 
 fn mntr_summary(line: &mut impl FnMut(&dyn Display, &dyn Display), name: &str, summary: &Summary) {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::*;
 
-struct Server(Option<GaugeValues>);
+struct Server(Option<GaugeValues>, ServerMode);
 
 impl Gauges for Server {
     fn gauges(&self) -> Option<GaugeValues> {
@@ -14,12 +14,16 @@ impl Gauges for Server {
     }
 
     fn mode(&self) -> ServerMode {
-        ServerMode::Standalone
+        self.1
     }
 }
 
+fn standalone() -> Server {
+    Server(Some(GaugeValues::default()), ServerMode::Standalone)
+}
+
 fn server() -> Server {
-    Server(Some(GaugeValues {
+    let values = GaugeValues {
         latency: Latency {
             min: 0,
             max: 50,
@@ -30,7 +34,173 @@ fn server() -> Server {
         znode_count: 9,
         quota_count_limit: vec![("app".into(), 100)],
         ..Default::default()
-    }))
+    };
+    Server(Some(values), ServerMode::Standalone)
+}
+
+/// A server in each role as it was recorded, with keys of sets as there.
+fn recorded(role: &str, prometheus: bool) -> (Server, Metrics) {
+    let (mode, state, role_values) = match role {
+        "leader" => {
+            let leader = LeaderValues {
+                learners: 3,
+                synced_followers: 2,
+                synced_non_voting_followers: 0,
+                synced_observers: 1,
+                pending_syncs: 0,
+                uptime_ms: 1850,
+                proposal_sizes: [98, 48, 98],
+            };
+            let values = RoleValues::Leader(leader);
+            (ServerMode::Leader, PeerRole::Leading, values)
+        }
+        "follower" => {
+            let values = RoleValues::Follower {
+                synced_observers: None,
+            };
+            (ServerMode::Follower, PeerRole::Following, values)
+        }
+        "observer" => {
+            let values = RoleValues::Observer { master: 3 };
+            (ServerMode::Observer, PeerRole::Observing, values)
+        }
+        other => panic!("{other}"),
+    };
+    let values = GaugeValues {
+        ensemble: Some(EnsembleValues {
+            state: PeerState {
+                role: state,
+                phase: Some(PeerPhase::Broadcast),
+            },
+            quorum_size: 3,
+            role: role_values,
+        }),
+        ..GaugeValues::default()
+    };
+    let metrics = Metrics::new(prometheus);
+    for key in ["leader", "follower", "observer", "zookeeper"] {
+        metrics.write_per_namespace.record(key, 3);
+    }
+    metrics.read_per_namespace.record(role, 71);
+    if role == "leader" {
+        for key in ["1", "2", "4"] {
+            metrics.learner_handler_qp_size.record(key, 0);
+            metrics.learner_handler_qp_time_ms.record(key, 0);
+        }
+    }
+    (Server(Some(values), mode), metrics)
+}
+
+const ROLES: [&str; 3] = ["leader", "follower", "observer"];
+
+#[test]
+fn mntr_in_every_role_has_javas_names_and_head() {
+    for role in ROLES {
+        let (server, metrics) = recorded(role, false);
+        let ours = metrics.mntr(&server, "v");
+        let theirs = fixture(&format!("four_letter/mntr/{role}"));
+        assert_eq!(keys(&ours, '\t'), keys(&theirs, '\t'), "{role}");
+        // The head and what comes from the facts above.
+        for key in ROLE_KEYS {
+            if theirs.contains(&format!("zk_{key}\t")) {
+                assert_eq!(value(&ours, key), value(&theirs, key), "{role}");
+            }
+        }
+        assert_eq!(heads(&ours), heads(&theirs), "{role}");
+
+        let (server, metrics) = recorded(role, true);
+        let ours = metrics.mntr_prometheus(&server, "v", false, 0);
+        let theirs = fixture(&format!("metrics/mntr_prometheus/{role}"));
+        assert_eq!(keys(&ours, '\t'), keys(&theirs, '\t'), "{role}");
+        assert_eq!(heads(&ours), heads(&theirs), "{role}");
+    }
+}
+
+const ROLE_KEYS: [&str; 11] = [
+    "server_state",
+    "peer_state",
+    "observer_master_id",
+    "quorum_size",
+    "learners",
+    "synced_followers",
+    "synced_non_voting_followers",
+    "synced_observers",
+    "last_proposal_size",
+    "max_proposal_size",
+    "min_proposal_size",
+];
+
+/// The lines that come in front of the metrics, without the version.
+fn heads(text: &str) -> Vec<&str> {
+    text.lines()
+        .skip(1)
+        .take_while(|line| {
+            let name = line.split('\t').next().unwrap();
+            ["zk_server_state", "zk_peer_state", "zk_observer_master_id"].contains(&name)
+        })
+        .collect()
+}
+
+#[test]
+fn a_read_only_server_shows_the_names_of_a_standalone_one() {
+    let metrics = Metrics::new(false);
+    for key in ["leader", "follower", "observer", "zookeeper"] {
+        metrics.write_per_namespace.record(key, 3);
+    }
+    metrics.read_per_namespace.record("follower", 71);
+    let server = Server(Some(GaugeValues::default()), ServerMode::ReadOnly);
+    let ours = metrics.mntr(&server, "v");
+    let theirs = fixture("four_letter/mntr/read_only");
+    assert_eq!(keys(&ours, '\t'), keys(&theirs, '\t'));
+    assert_eq!(heads(&ours), heads(&theirs));
+}
+
+#[test]
+fn prometheus_in_every_role_has_javas_names_and_types() {
+    for role in ROLES {
+        let (server, metrics) = recorded(role, true);
+        let (types, samples) = prometheus_parts(&metrics.prometheus(&server, false, 0));
+        let (java_types, java_samples) =
+            prometheus_parts(&fixture(&format!("metrics/prometheus/{role}")));
+        assert_eq!(types, java_types, "{role}");
+        let names =
+            |samples: &BTreeMap<String, f64>| samples.keys().cloned().collect::<BTreeSet<_>>();
+        assert_eq!(names(&samples), names(&java_samples), "{role}");
+        for key in ROLE_KEYS {
+            assert_eq!(samples.get(key), java_samples.get(key), "{role}: {key}");
+        }
+    }
+}
+
+#[test]
+fn peer_states_print_as_java_prints_them() {
+    let state = |role, phase| PeerState { role, phase }.to_string();
+    let diff = PeerPhase::Synchronization(Some(SyncMode::Diff));
+    for (role, phase, text) in [
+        (PeerRole::Looking, None, "looking"),
+        (
+            PeerRole::Leading,
+            Some(PeerPhase::Discovery),
+            "leading - discovery",
+        ),
+        (
+            PeerRole::Following,
+            Some(PeerPhase::Synchronization(None)),
+            "following - synchronization",
+        ),
+        (
+            PeerRole::Following,
+            Some(diff),
+            "following - synchronization - diff",
+        ),
+        (
+            PeerRole::Observing,
+            Some(PeerPhase::Broadcast),
+            "observing - broadcast",
+        ),
+    ] {
+        assert_eq!(state(role, phase), text);
+    }
 }
 
 fn filled() -> Metrics {
@@ -78,7 +248,7 @@ fn mntr_shows_every_name_that_java_shows() {
         metrics.write_per_namespace.record(key, 3);
     }
     metrics.read_per_namespace.record("a", 71);
-    let ours = metrics.mntr(&Server(Some(GaugeValues::default())), "v");
+    let ours = metrics.mntr(&standalone(), "v");
     let theirs = fixture("four_letter/mntr/filled");
     assert_eq!(keys(&ours, '\t'), keys(&theirs, '\t'));
     let firsts: Vec<&str> = ours.lines().take(2).collect();
@@ -121,7 +291,7 @@ fn mntr_beside_prometheus_shows_every_name_that_java_shows() {
         metrics.write_per_namespace.record(key, 3);
     }
     metrics.read_per_namespace.record("a", 71);
-    let server = Server(Some(GaugeValues::default()));
+    let server = standalone();
     let ours = metrics.mntr_prometheus(&server, "v", true, 0);
     let theirs = fixture("metrics/mntr_prometheus/filled");
     assert_eq!(keys(&ours, '\t'), keys(&theirs, '\t'));
@@ -181,7 +351,7 @@ fn prometheus_shows_every_name_type_and_label_that_java_shows() {
         metrics.write_per_namespace.record(key, 3);
     }
     metrics.read_per_namespace.record("a", 71);
-    let server = Server(Some(GaugeValues::default()));
+    let server = standalone();
     let (types, samples) = prometheus_parts(&metrics.prometheus(&server, true, 0));
     let (java_types, java_samples) = prometheus_parts(&fixture("metrics/prometheus/filled"));
     assert_eq!(types, java_types);
@@ -216,7 +386,7 @@ fn prometheus_values() {
 #[test]
 fn gauges_are_absent_while_not_serving() {
     let metrics = filled();
-    let idle = Server(None);
+    let idle = Server(None, ServerMode::Follower);
     assert_eq!(metrics.mntr(&idle, "v"), crate::four_letter::NOT_SERVING);
     assert_eq!(
         metrics.mntr_prometheus(&idle, "v", true, 0),
@@ -277,6 +447,12 @@ fn every_gauge_is_documented() {
         .filter(|name| !name.contains("_per_namespace"))
         .collect();
     assert_eq!(printed, documented);
+
+    let (server, metrics) = recorded("leader", false);
+    let text = metrics.mntr(&server, "v");
+    for (name, ..) in super::markdown::ENSEMBLE_GAUGES {
+        assert!(text.contains(&format!("\nzk_{name}\t")), "{name}");
+    }
 }
 
 #[test]

@@ -276,7 +276,10 @@ async fn dump(shared: &Arc<Shared>, serving: &Serving) -> String {
             .push((client.peer, session));
     }
     let info = DumpInfo {
-        sessions: DumpSessions::Tracked(sets),
+        sessions: DumpSessions::Tracked {
+            local: None,
+            global: sets,
+        },
         ephemerals,
         connections: connections.into_iter().collect(),
     };
