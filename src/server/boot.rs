@@ -23,7 +23,7 @@ use zk_disk::log::{Options, Reader, Recovered, Writer, checksum};
 use zk_disk::purge::Window;
 use zk_disk::rocks::RocksStore;
 use zk_disk::store::Store;
-use zk_ops::config::ServerConfig;
+use zk_ops::config::{ENSEMBLE_BUILT, ServerConfig};
 use zk_ops::metrics::Metrics;
 
 use crate::client::listener;
@@ -40,6 +40,9 @@ use crate::process;
 use crate::queue::Queue;
 use crate::serving::Serving;
 use crate::stats::Stats;
+
+/// Exit code for a configuration that is refused.
+const INVALID_INVOCATION: i32 = 2;
 
 /// Exit code for a data directory that is missing, unwritable, or holds what belongs elsewhere.
 const UNABLE_TO_ACCESS_DATADIR: i32 = 3;
@@ -113,6 +116,26 @@ pub fn core_config(config: &ServerConfig) -> Config {
     }
 }
 
+/// What a configuration that asks for an ensemble gets until there is one.
+fn refuse_ensemble(config: &ServerConfig) -> Result<(), Refusal> {
+    let Some(ensemble) = config.ensemble.as_ref().filter(|_| !ENSEMBLE_BUILT) else {
+        return Ok(());
+    };
+    let file = ensemble
+        .dynamic_file
+        .as_ref()
+        .or(ensemble.config_file.as_ref());
+    let file = file.map_or("zoo.cfg".into(), |file| file.display().to_string());
+    let message = match ensemble.members.voters().count() {
+        1 => {
+            format!("{file}: standaloneEnabled=false asks for an ensemble, which is not built yet")
+        }
+        voters => format!("{file}: {voters} voters: an ensemble is not built yet"),
+    };
+    let code = INVALID_INVOCATION;
+    Err(Refusal { message, code })
+}
+
 /// How the log is written. Java begins a new file with each of its snapshots, after half to all of
 /// `snapCount` transactions or `snapSizeLimitInKb`, so that the servers of an ensemble do not do
 /// it all at once; where between is drawn once for a run here.
@@ -154,6 +177,7 @@ impl Server {
     /// # Errors
     /// The start is refused: nothing was changed but for what a retry finds again.
     pub fn start(config: ServerConfig) -> Result<Server, Refusal> {
+        refuse_ensemble(&config)?;
         let clock = Clock::new();
         let core_config = Arc::new(core_config(&config));
         let layout = Layout::new(&config.data_dir, &config.data_log_dir);

@@ -3,15 +3,10 @@
 //! Owns: the rules that relate several keys, values that Java refuses or mends only while it builds
 //! the server, and which refusal has which exit code. Does not know where a setting came from.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-use zk_wire::text::properties;
-
-use super::members::{self, Members};
-use super::resolve::{MemberLine, Resolver};
-use super::sources::Place;
+use super::resolve::Resolver;
 use super::{
     ClientAddress, ConfigError, ContainerReaper, DIGEST_ALGORITHMS, DigestAuth, EnsembleAuth,
     Level, MetricsProvider, Origin, RequestThrottle, ServerConfig,
@@ -37,12 +32,11 @@ impl Resolver {
         self.secure_client_address()?;
         let (tick_time_ms, min, max) = self.times(&origin)?;
         let metrics = self.metrics_provider()?;
-        self.ensemble_keys()?;
         let server_id = match &origin {
             Origin::Arguments => None,
             Origin::File(_) | Origin::Embedded => self.server_id(&data_dir)?,
         };
-        let client = self.membership(server_id, client)?;
+        let (client, ensemble) = self.ensemble(server_id, client, tick_time_ms)?;
         self.classes()?;
         self.jvm_keys()?;
         let (digest_auth, ensemble_auth) = self.providers()?;
@@ -76,6 +70,7 @@ impl Resolver {
             max_client_cnxns: self.int("maxClientCnxns"),
             max_cnxns: self.max_cnxns(),
             server_id,
+            ensemble,
             global_outstanding_limit: self.int("globalOutstandingLimit"),
             jute_max_buffer,
             jute_extra_size,
@@ -277,19 +272,6 @@ impl Resolver {
         }
     }
 
-    /// Keys that only an ensemble uses, where Java looks at their value all the same.
-    fn ensemble_keys(&self) -> Result<(), ConfigError> {
-        if self.int("electionAlg") != 3 {
-            return Err(self.refuse("electionAlg", "only 3 is supported"));
-        }
-        if let Some(role) = self.text("peerType")
-            && !["participant", "observer"].contains(&role.value.to_lowercase().as_str())
-        {
-            return Err(self.refuse("peerType", format!("unknown role {:?}", role.value)));
-        }
-        Ok(())
-    }
-
     /// dataDir/myid: its first line as it is, which must be a number.
     fn server_id(&self, data_dir: &Path) -> Result<Option<i64>, ConfigError> {
         let path = data_dir.join("myid");
@@ -311,107 +293,6 @@ impl Resolver {
             Some(id) => Ok(Some(id)),
             None => Err(refuse(format!("{line:?} is not a number (blanks count)"))),
         }
-    }
-
-    /// Decides between standalone and ensemble, and lets the own server line give the client
-    /// address.
-    fn membership(
-        &self,
-        server_id: Option<i64>,
-        client: Option<ClientAddress>,
-    ) -> Result<Option<ClientAddress>, ConfigError> {
-        for family in ["server.*", "group*", "weight*", "version"] {
-            self.row(family);
-        }
-        let mut lines = self.members.clone();
-        let mut file = self.file.clone();
-        if let Some(dynamic) = self.text("dynamicConfigFile") {
-            if let Some((key, _, line)) = lines.iter().find(|(key, ..)| members::is_member_key(key))
-            {
-                let message = "must stand in the dynamic configuration file";
-                return Err(self.error_at(Place::Line(*line), key, message));
-            }
-            let path = PathBuf::from(&dynamic.value);
-            lines = dynamic_lines(&path)?;
-            file = Some(path);
-        }
-        let multi_address = self.flag("multiAddress.enabled")
-            || self
-                .properties
-                .get("zookeeper.multiAddress.enabled")
-                .is_some_and(|set| java::parse_boolean(&set.value));
-        let in_file = |mut error: ConfigError| {
-            error.file.clone_from(&file);
-            error
-        };
-        let mut members = Members::default();
-        for (key, value, line) in &lines {
-            members
-                .add(key, value, multi_address)
-                .map_err(|message| in_file(self.error_at(Place::Line(*line), key, message)))?;
-        }
-        let hierarchical = self.text("oraclePath").is_none()
-            && lines
-                .iter()
-                .any(|(key, ..)| key.starts_with("group") || key.starts_with("weight"));
-        members
-            .check_groups(hierarchical)
-            .map_err(|(why, code)| in_file(ConfigError::new(why).exit_code(code)))?;
-
-        let standalone = self.flag("standaloneEnabled");
-        let (voters, observers) = members.counts();
-        match (voters, standalone) {
-            (0, false) => {
-                return Err(self.refuse("standaloneEnabled", "false needs at least one voter"));
-            }
-            (0, true) if observers > 0 => {
-                return Err(in_file(ConfigError::new("observers without a voter")));
-            }
-            (1, true) if observers > 0 => {
-                return Err(in_file(ConfigError::new(
-                    "one voter with observers is no quorum",
-                )));
-            }
-            (0, true) => {}
-            (1, true) => self.note(
-                Level::Warn,
-                "only one server is specified (ignoring): running standalone",
-            ),
-            (_, true) => {
-                let second = lines
-                    .iter()
-                    .filter(|(key, ..)| key.starts_with("server."))
-                    .nth(1);
-                let message = format!("{voters} voters: an ensemble is not built yet");
-                return Err(in_file(match second {
-                    Some((key, _, line)) => self.error_at(Place::Line(*line), key, message),
-                    None => ConfigError::new(message),
-                }));
-            }
-            (_, false) => {
-                return Err(self.refuse(
-                    "standaloneEnabled",
-                    "false asks for an ensemble, which is not built yet",
-                ));
-            }
-        }
-
-        let own = server_id.and_then(|id| members.servers.get(&id));
-        let Some((host, port)) = own.and_then(|server| server.client.as_ref()) else {
-            return Ok(client);
-        };
-        let fail = |reason: String| {
-            in_file(ConfigError::new(format!(
-                "client address of the own server line: {reason}"
-            )))
-        };
-        let ip = resolve(host).map_err(|why| fail(format!("{host:?}: {why}")).exit_code(1))?;
-        if let Some(fixed) = &client
-            && (fixed.port != *port || fixed.ip.is_some_and(|fixed| fixed != ip))
-        {
-            return Err(fail(format!("{host}:{port} differs from clientPort")));
-        }
-        Ok(Some(listener(Some(ip), *port)))
     }
 
     /// Class names that select an implementation.
@@ -672,7 +553,7 @@ fn names(text: &str) -> Vec<String> {
 }
 
 /// A JVM binds either wildcard to both families.
-fn listener(ip: Option<IpAddr>, port: u16) -> ClientAddress {
+pub(super) fn listener(ip: Option<IpAddr>, port: u16) -> ClientAddress {
     ClientAddress {
         ip: ip.filter(|ip| !ip.is_unspecified()),
         port,
@@ -681,7 +562,7 @@ fn listener(ip: Option<IpAddr>, port: u16) -> ClientAddress {
 
 /// The address of a host name or literal, IPv4 first, as a JVM prefers it. The empty name is the
 /// loopback.
-fn resolve(host: &str) -> Result<IpAddr, String> {
+pub(super) fn resolve(host: &str) -> Result<IpAddr, String> {
     if host.is_empty() {
         return Ok(IpAddr::from([127, 0, 0, 1]));
     }
@@ -699,43 +580,4 @@ fn resolve(host: &str) -> Result<IpAddr, String> {
         .find(|ip| ip.is_ipv4())
         .or(addresses.first());
     first.copied().ok_or_else(|| "cannot be resolved".into())
-}
-
-/// The lines of the dynamic configuration file, which holds members and nothing else. The version
-/// is in its name.
-fn dynamic_lines(path: &Path) -> Result<Vec<MemberLine>, ConfigError> {
-    let refuse = |line: Option<usize>, key: Option<&str>, message: &str| {
-        let mut error = ConfigError::new(message);
-        error.file = Some(path.into());
-        error.line = line;
-        error.key = key.map(String::from);
-        error
-    };
-    let text = super::read_file(path)?;
-    let entries = properties::parse(&text).map_err(|error| {
-        refuse(
-            Some(error.line),
-            None,
-            "a \\u escape without four hexadecimal digits",
-        )
-    })?;
-    let mut last = BTreeMap::new();
-    for entry in entries {
-        let key = java::trim(&entry.key).to_string();
-        if key == "version" {
-            let message = "the dynamic configuration file must not hold a version";
-            return Err(refuse(Some(entry.line), Some(&key), message));
-        }
-        if !members::is_member_key(&key) {
-            let message = "is no key of the dynamic configuration file";
-            return Err(refuse(Some(entry.line), Some(&key), message));
-        }
-        last.insert(key, (entry.value, entry.line));
-    }
-    let mut lines: Vec<MemberLine> = last
-        .into_iter()
-        .map(|(key, (value, line))| (key, value, line))
-        .collect();
-    lines.sort_by_key(|(_, _, line)| *line);
-    Ok(lines)
 }

@@ -11,19 +11,22 @@
 //! whose neglect would be unsafe refuses the start until it is built.
 
 mod build;
+mod ensemble;
 mod markdown;
-mod members;
 mod resolve;
 mod server_config;
 mod sources;
 pub mod table;
 
 #[cfg(test)]
+mod ensemble_tests;
+#[cfg(test)]
 mod tests;
 
 use core::fmt;
 use std::path::{Path, PathBuf};
 
+pub use ensemble::{ENSEMBLE_BUILT, EnsembleConfig};
 pub use markdown::markdown;
 pub use resolve::load_text;
 pub use server_config::{

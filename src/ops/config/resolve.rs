@@ -8,9 +8,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use zk_wire::quorum::config::is_member_key;
 use zk_wire::text::properties;
 
-use super::members;
 use super::sources::Place;
 use super::table::{self, Class, Key, Parser, State, When};
 use super::{ConfigError, Level, Note, Origin, ServerConfig, Sources};
@@ -157,7 +157,7 @@ impl Resolver {
                 value: java::trim(&entry.value).into(),
                 place,
             };
-            if members::is_member_key(&key) || key == "version" {
+            if is_member_key(&key) || key == "version" {
                 // Java keeps these as properties too, without any use of them.
                 self.members
                     .push((key.clone(), entry.value.clone(), entry.line));
@@ -409,6 +409,13 @@ impl Resolver {
     pub fn flag(&self, name: &str) -> bool {
         let key = self.row(name);
         java::parse_boolean(self.setting(key).map_or(key.default, |set| &set.value))
+    }
+
+    /// A flag that another source gives where it is not set.
+    pub fn flag_or(&self, name: &str, otherwise: Option<&str>) -> bool {
+        let key = self.row(name);
+        let set = self.setting(key).map(|set| set.value.as_str());
+        java::parse_boolean(set.or(otherwise).unwrap_or(key.default))
     }
 
     /// Whether a key has the one literal value that counts.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use super::Note;
+use super::{EnsembleConfig, Note};
 use crate::four_letter::Whitelist;
 use crate::throttle::{ConnectionThrottleConfig, LargeRequestConfig};
 
@@ -125,6 +125,8 @@ pub struct ServerConfig {
     /// The id in `dataDir/myid`, when there is one. A standalone server says 0 in `conf` all the
     /// same, as Java does.
     pub server_id: Option<i64>,
+    /// What the server acts on in an ensemble; `None` for a standalone server.
+    pub ensemble: Option<EnsembleConfig>,
     /// A client with requests in flight is not read from above this many requests in flight over
     /// all clients.
     pub global_outstanding_limit: i32,

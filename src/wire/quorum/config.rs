@@ -564,9 +564,9 @@ impl fmt::Display for ConfigError {
             NoBracket(text) => write!(f, "{text:?} has no closing bracket"),
             NoPort(text) => write!(f, "{text:?} has no port after the colon"),
             Port(text) => write!(f, "{text:?} is not a port"),
-            SamePorts(sid) => write!(f, "server {sid}: peer port and election port are the same"),
+            SamePorts(sid) => write!(f, "server {sid} has one port for peers and elections"),
             Role(text) => write!(f, "unknown role {text:?}"),
-            RolesDiffer(sid) => write!(f, "server {sid}: the addresses differ in their role"),
+            RolesDiffer(sid) => write!(f, "the addresses of server {sid} differ in their role"),
             SeveralAddresses(sid) => write!(
                 f,
                 "several addresses for server {sid}, but multiAddress.enabled is not true"
