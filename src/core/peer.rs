@@ -55,6 +55,19 @@ pub enum Deed {
     Config(Arc<QuorumConfig>),
 }
 
+/// What a standalone node wanted done when it was recovered; nothing for what only a member of an
+/// ensemble wants.
+pub fn begun(effect: Effect) -> Option<Deed> {
+    match effect {
+        Effect::Append { zxid, payload } => Some(Deed::Act(Act::Append(zxid, payload))),
+        Effect::Load(need) => Some(Deed::Load(need)),
+        Effect::Forward { .. }
+        | Effect::Revalidate { .. }
+        | Effect::SyncReply { .. }
+        | Effect::Resign => None,
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Peer {
@@ -301,7 +314,7 @@ impl Peer {
                 self.serve(false, out);
                 self.node.rest();
             }
-            Tell::Reloaded(zxid) => {
+            Tell::Reloaded { zxid, fuzzy_until } => {
                 assert!(
                     tree.last_zxid() == zxid,
                     "the tree of {zxid} was to be put in place, this is one of {}",
@@ -309,6 +322,7 @@ impl Peer {
                 );
                 let end = self.zab.as_ref().map_or(zxid, Zab::durable_end);
                 self.node.replaced(tree, end, zxid, now);
+                self.node.set_fuzzy_until(fuzzy_until);
             }
             Tell::Record(zxid, payload) => {
                 if let Err(unfit) = self.node.record(zxid, payload) {
@@ -317,6 +331,7 @@ impl Peer {
             }
             Tell::Committed(zxid) => self.node.committed(zxid, &mut self.effects),
             Tell::Lead(epoch) => {
+                self.show_config(now);
                 self.node.lead(tree, epoch, now, &mut self.effects);
                 self.serve_from = Some(Zxid::ZERO);
             }
@@ -324,6 +339,7 @@ impl Peer {
                 observer,
                 serve_from,
             } => {
+                self.show_config(now);
                 self.node.learn(observer);
                 self.serve_from = Some(serve_from);
             }
@@ -358,7 +374,20 @@ impl Peer {
                 self.node.synced();
             }
             Tell::LearnerGone(link) => self.node.unlinked(link),
-            Tell::Config(config) => out.push(Deed::Config(config)),
+            Tell::Config(config) => {
+                self.show_config(now);
+                out.push(Deed::Config(config));
+            }
+        }
+    }
+
+    /// Clients read the configuration from a node that no transaction writes when it comes from a
+    /// file or from the leader.
+    fn show_config(&mut self, now: Now) {
+        if let Some(zab) = &self.zab {
+            let view = zab.view();
+            let version = view.committed().version;
+            self.node.set_config(view.text().clone(), version, now);
         }
     }
 

@@ -4,40 +4,38 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use zk_core::auth::Providers;
 use zk_core::auth::digest::Algorithm;
-use zk_core::io::Input;
-use zk_core::node::{self, ReplayError};
 use zk_core::owner::Extended;
-use zk_core::tree::{Need, Tree};
-use zk_core::watch::Watches;
-use zk_core::{Config, Node, Zxid};
+use zk_core::{Config, Node, Peer, Zxid, peer};
 use zk_disk::directory::{self, Boot, Layout, Lock};
 use zk_disk::files::{Files, OsFiles};
-use zk_disk::log::{Options, Reader, Recovered, Writer, checksum};
+use zk_disk::log::{Options, Pins, Recovered, Writer};
 use zk_disk::purge::Window;
 use zk_disk::rocks::RocksStore;
 use zk_disk::store::Store;
 use zk_ops::config::{ENSEMBLE_BUILT, ServerConfig};
-use zk_ops::metrics::Metrics;
+use zk_zab::io::In;
 
 use crate::client::listener;
 use crate::client::throttle::Throttles;
 use crate::clock::Clock;
 use crate::core_loop::CoreLoop;
-use crate::gate::{Registry, Shared, ToCore};
+use crate::data::{self, recover_tree};
+use crate::ensemble;
+use crate::gate::{Shared, ToCore};
 use crate::limits::DEFAULT_BACKLOG;
 use crate::loads;
 use crate::log_thread::{LogQueue, LogThread};
+use crate::member;
 use crate::ops;
 use crate::persist::{Persist, PersistQueue};
 use crate::process;
-use crate::queue::Queue;
 use crate::serving::Serving;
 use crate::stats::Stats;
 
@@ -80,7 +78,7 @@ impl From<zk_disk::Error> for Refusal {
 pub fn core_config(config: &ServerConfig) -> Config {
     let max_frame = config.jute_max_buffer.max(0) as usize;
     Config {
-        server_id: 1,
+        server_id: config.ensemble.as_ref().map_or(1, |e| e.my_id as u8),
         tick_ms: i64::from(config.tick_time_ms),
         min_session_ms: config.min_session_timeout_ms,
         max_session_ms: config.max_session_timeout_ms,
@@ -163,6 +161,7 @@ pub struct Server {
     log: Option<JoinHandle<()>>,
     persist: Option<JoinHandle<()>>,
     loader: Option<JoinHandle<()>>,
+    reader: Option<member::Threads>,
     log_queue: Arc<LogQueue>,
     persist_queue: Arc<PersistQueue>,
     accepting: Option<tokio::task::JoinHandle<()>>,
@@ -224,20 +223,35 @@ impl Server {
         let loading = Instant::now();
         let files: Arc<dyn Files> = Arc::new(OsFiles);
         let opened = directory::open(&files, &layout, &mut RocksStore::open)?;
+        let known_committed = opened.committed();
         let store: Arc<dyn Store> = Arc::new(opened.store);
         report(&opened.log, opened.set_aside.as_deref(), &opened.boot);
         if !config.force_sync {
             tracing::warn!("forceSync=no: a power cut may lose what was acknowledged");
         }
-        let (tree, persisted, record) = recover_tree(
+        let may_be_new = take_initialize(&*files, &layout)? || config.db_autocreate;
+        let ensemble = config.ensemble.as_ref();
+        let bound = match ensemble {
+            // Of the rest somebody else decides what holds.
+            Some(_) => ensemble::replay_bound(&opened.boot, &opened.base, known_committed),
+            None => i64::MAX,
+        };
+        let recovered = recover_tree(
             &core_config,
             &files,
             &layout,
             &*store,
             &opened.boot,
-            take_initialize(&*files, &layout)? || config.db_autocreate,
+            may_be_new || ensemble.is_some(),
+            bound,
             &stats.metrics,
         )?;
+        let (mut tree, persisted, record) = (recovered.tree, recovered.persisted, recovered.record);
+        let is_fresh = matches!(opened.boot, Boot::Fresh);
+        if is_fresh && ensemble.is_some() {
+            // Its log may begin anywhere, and the store must be there to say what it follows.
+            data::flush_now(&*store, &mut tree, record)?;
+        }
         let took = loading.elapsed().as_millis() as i64;
         stats.metrics.dbinittime.record(took);
         let options = log_options(&config);
@@ -247,31 +261,59 @@ impl Server {
             &log_dir,
             options,
             &opened.log,
-            tree.last_zxid().0,
+            opened.log.last_zxid.unwrap_or(tree.last_zxid().0),
         )?;
         let late_sync = writer.late_sync();
+        let past = match ensemble {
+            Some(_) => Some(ensemble::past(
+                &*files,
+                &layout,
+                &opened.log,
+                &opened.base,
+                tree.last_zxid(),
+                !is_fresh || may_be_new,
+            )?),
+            None => None,
+        };
         let segments = Arc::new(Mutex::new(opened.log.segments));
-        let mut effects = Vec::new();
+        let mut deeds = Vec::new();
         let partial = !tree.is_complete();
-        let node = Node::recover(
-            core_config.clone(),
-            &tree,
-            Zxid(persisted),
-            clock.now(),
-            &mut effects,
-        );
-        let shared = Arc::new(Shared {
-            tree: RwLock::new(tree),
-            watches: Mutex::new(Watches::default()),
-            registry: Registry::default(),
-            config: core_config,
-            core: Queue::default(),
-            throttles: Throttles::new(&config, clock.mono_ms()),
+        let now = clock.now();
+        let persisted_zxid = Zxid(persisted);
+        let peer = match (ensemble, &past) {
+            (Some(ensemble), Some(past)) => {
+                let fuzzy_until = Zxid(opened.base.fuzzy_until);
+                let mut node = Node::resting(
+                    core_config.clone(),
+                    &tree,
+                    past.history.end(),
+                    persisted_zxid,
+                    now,
+                );
+                node.set_fuzzy_until(fuzzy_until);
+                Peer::ensemble(node, ensemble::zab(&config, ensemble, past.clone()))
+            }
+            _ => {
+                let mut effects = Vec::new();
+                let node = Node::recover(
+                    core_config.clone(),
+                    &tree,
+                    persisted_zxid,
+                    now,
+                    &mut effects,
+                );
+                deeds.extend(effects.into_iter().filter_map(peer::begun));
+                Peer::standalone(node)
+            }
+        };
+        let shared = Arc::new(Shared::new(
+            tree,
+            store.clone(),
+            core_config,
+            Throttles::new(&config, clock.mono_ms()),
             stats,
             clock,
-            in_process: AtomicUsize::new(0),
-            loads: Queue::default(),
-        });
+        ));
         shared
             .stats
             .started_ms
@@ -280,6 +322,29 @@ impl Server {
         let persist_queue = Arc::new(PersistQueue::default());
         // What the replay changed is the store's to come.
         persist_queue.take_changes(&mut shared.tree.write(), Some(record));
+        let pins = Pins::new();
+        let (member, keeper, reader) = match (ensemble, &past) {
+            (Some(ensemble), Some(past)) => {
+                let started = ensemble::start(ensemble::Parts {
+                    config: &config,
+                    ensemble,
+                    shared: &shared,
+                    files: &files,
+                    layout: &layout,
+                    options,
+                    pins: &pins,
+                    past,
+                    base: opened.base.log_floor,
+                    view: peer.zab().map(zk_zab::Zab::shared_view),
+                })?;
+                (
+                    Some(started.member),
+                    Some(started.keeper),
+                    Some(started.threads),
+                )
+            }
+            _ => (None, None, None),
+        };
         let log = {
             let thread = LogThread {
                 shared: shared.clone(),
@@ -288,15 +353,19 @@ impl Server {
                 segments: segments.clone(),
                 warn_ms: config.fsync_warning_ms,
                 force_sync: config.force_sync,
+                keeper,
             };
             spawn(process::LOG, move || thread.run(writer))?
         };
         let persist = {
-            let core = shared.clone();
+            let (core, room, purged) = (shared.clone(), shared.clone(), shared.clone());
             let persist = Persist {
-                flushed: Box::new(move |zxid| {
-                    core.core.push(ToCore::Input(Input::Persisted(zxid)));
+                flushed: Box::new(move |generation, zxid| {
+                    core.core.push(ToCore::Persisted(generation, zxid));
                 }),
+                room: Box::new(move || room.core.push(ToCore::Room)),
+                purged: Box::new(move |base| purged.core.push(ToCore::Peer(In::Purged(base)))),
+                pins,
                 queue: persist_queue.clone(),
                 store: store.clone(),
                 persisted,
@@ -315,18 +384,18 @@ impl Server {
         let core = {
             let core = CoreLoop {
                 shared: shared.clone(),
-                node,
+                peer,
                 log: log_queue.clone(),
                 persist: persist_queue.clone(),
-                effects,
+                member,
+                deeds,
+                told: Zxid::ZERO,
             };
             spawn(process::CORE, move || core.run())?
         };
         let loader = {
-            let (shared, store) = (shared.clone(), store);
-            spawn(process::LOADER, move || {
-                loads::run(&shared, &store, partial)
-            })?
+            let shared = shared.clone();
+            spawn(process::LOADER, move || loads::run(&shared, partial))?
         };
         serving.open(shared.clone());
         Ok(Server {
@@ -338,6 +407,7 @@ impl Server {
             log: Some(log),
             persist: Some(persist),
             loader: Some(loader),
+            reader,
             log_queue,
             persist_queue,
             address,
@@ -389,6 +459,10 @@ impl Server {
         self.shared.core.push(ToCore::Stop);
         if let Some(core) = self.core.take() {
             let _ = core.join();
+        }
+        if let Some(reader) = self.reader.take() {
+            reader.reads.close();
+            let _ = reader.reader.join();
         }
         self.log_queue.close();
         self.shared.loads.close();
@@ -553,143 +627,6 @@ fn take_initialize(files: &dyn Files, layout: &Layout) -> Result<bool, Refusal> 
             path.display()
         ))),
     }
-}
-
-/// The tree as of the end of the log, the zxid of the store, and the checksum of the last record.
-fn recover_tree(
-    core: &Config,
-    files: &Arc<dyn Files>,
-    layout: &Layout,
-    store: &dyn Store,
-    boot: &Boot,
-    may_be_new: bool,
-    metrics: &Metrics,
-) -> Result<(Tree, i64, u32), Refusal> {
-    let start = Instant::now();
-    match boot {
-        Boot::Fresh => {
-            if !may_be_new {
-                return Err(Refusal::new(
-                    "there is no database and zookeeper.db.autocreate is off",
-                ));
-            }
-            metrics.startup_snap_load_time.record(0);
-            Ok((Tree::new(core.extended, core.seed), 0, 0))
-        }
-        Boot::Rebuild { until, .. } => {
-            let mut tree = Tree::new(core.extended, core.seed);
-            let record = replay(core, files, layout, store, &mut tree, 1, *until, metrics)?;
-            Ok((tree, 0, record))
-        }
-        Boot::Open {
-            meta, replay: tail, ..
-        } => {
-            let mut tree = Tree::partial(core.extended, core.seed, meta.tree);
-            store.sessions(&mut |id, timeout| tree.restore_session(id, timeout))?;
-            store.acls(&mut |id, list| tree.restore_acl(id, list))?;
-            store.owners(&mut |owner, path| tree.restore_owner(path, owner))?;
-            let tree = RwLock::new(tree);
-            load(store, &tree, &Need::Node("".into()))?;
-            load_quotas(store, &tree)?;
-            let mut tree = tree.into_inner();
-            let mut record = meta.record;
-            let took = start.elapsed().as_millis() as i64;
-            metrics.startup_snap_load_time.record(took);
-            if let Some((from, until)) = tail {
-                record = replay(
-                    core, files, layout, store, &mut tree, *from, *until, metrics,
-                )?;
-            }
-            Ok((tree, meta.tree.zxid.0, record))
-        }
-    }
-}
-
-fn load(store: &dyn Store, tree: &RwLock<Tree>, need: &Need) -> Result<(), Refusal> {
-    let rows = loads::read(store, tree, need)?;
-    loads::put(&mut tree.write(), &rows);
-    Ok(())
-}
-
-/// Everything below `/zookeeper/quota` is resident before anything is judged.
-fn load_quotas(store: &dyn Store, tree: &RwLock<Tree>) -> Result<(), Refusal> {
-    loop {
-        let settled = tree.write().settle_quotas();
-        match settled {
-            Ok(()) => return Ok(()),
-            Err(need) => load(store, tree, &need)?,
-        }
-    }
-}
-
-/// Replays a part of the log; returns the checksum of its last record.
-#[allow(clippy::too_many_arguments)]
-fn replay(
-    core: &Config,
-    files: &Arc<dyn Files>,
-    layout: &Layout,
-    store: &dyn Store,
-    tree: &mut Tree,
-    from: i64,
-    until: i64,
-    metrics: &Metrics,
-) -> Result<u32, Refusal> {
-    let mut reader = Reader::open(files.clone(), &layout.logs(), from, until)?;
-    let start = Instant::now();
-    let mut count = 0_u64;
-    let mut last = 0;
-    let held = RwLock::new(std::mem::replace(tree, Tree::new(core.extended, core.seed)));
-    while let Some(record) = reader.next_record()? {
-        loop {
-            let done = node::replay(&mut held.write(), core, record.payload);
-            match done {
-                Ok(done) => {
-                    if let Some(wrong) = done.mismatch {
-                        return Err(Refusal::new(format!(
-                            "after the transaction with zxid {} of the log in {}: {wrong}. Store and log are not of one history, or one of them is damaged: restore both from a backup",
-                            done.zxid,
-                            layout.logs().display()
-                        )));
-                    }
-                    break;
-                }
-                Err(ReplayError::Need(Need::All)) => {
-                    load_all(store, &held)?;
-                }
-                Err(ReplayError::Need(need)) => load(store, &held, &need)?,
-                Err(ReplayError::Undecodable(error)) => {
-                    return Err(Refusal::new(format!(
-                        "a record of the log in {} is no transaction ({error}): restore the directory from a backup",
-                        layout.logs().display()
-                    )));
-                }
-            }
-        }
-        count += 1;
-        last = checksum(record.payload);
-    }
-    *tree = held.into_inner();
-    let took = start.elapsed().as_millis() as i64;
-    metrics.startup_txns_loaded.record(count as i64);
-    metrics.startup_txns_load_time.record(took);
-    tracing::info!("replayed {count} transactions in {took} ms");
-    Ok(last)
-}
-
-fn load_all(store: &dyn Store, tree: &RwLock<Tree>) -> Result<(), Refusal> {
-    let mut failed = None;
-    store.scan(None, &mut |path, row| {
-        // A node whose parent is gone in memory is gone too.
-        if tree.write().install(path, &row).is_err() {
-            failed.get_or_insert_with(|| path.to_owned());
-        }
-        std::ops::ControlFlow::Continue(())
-    })?;
-    if let Some(path) = failed {
-        tracing::debug!("{path} was skipped: its parent is gone");
-    }
-    tree.write().set_complete();
-    Ok(())
 }
 
 fn spawn<T: Send + 'static>(

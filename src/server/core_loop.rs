@@ -1,21 +1,29 @@
-//! The core's thread: the only caller of the node, and the only writer of the tree.
+//! The core's thread: the only caller of the server's node and quorum layer, and the only writer
+//! of the tree.
 //!
-//! It takes inputs, lets the node judge them, hands records to the log, and applies what is
-//! durable with the tree to itself, in holds of a bounded number of nodes. It never waits for
-//! the store: what changed is handed to the persister.
+//! It takes inputs, lets them be judged, hands records to the log and packets to the sockets, and
+//! applies what is durable and committed with the tree to itself, in holds of a bounded number of
+//! nodes. It never waits for the store: what changed is handed to the persister, and while there
+//! is no room there, nothing is applied, but everything else goes on.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use zk_core::io::{Effect, Input, Submit};
+use zk_core::conn::ServeMode;
+use zk_core::io::{Input, Submit};
 use zk_core::limits::APPLY_VISITS;
-use zk_core::tree::Need;
-use zk_core::{Node, Zxid};
+use zk_core::node::Role;
+use zk_core::peer::{Deed, Event};
+use zk_core::tree::{Need, Tree};
+use zk_core::{Peer, Zxid};
 use zk_wire::OpCode;
+use zk_wire::quorum::packet::PacketKind;
+use zk_zab::io::{Act, In, Level};
 
-use crate::gate::{Poster, Shared, ToCore};
+use crate::gate::{Poster, Shared, Switched, ToCore};
 use crate::limits::CORE_SLEEP;
-use crate::log_thread::LogQueue;
+use crate::log_thread::{LogItem, LogQueue};
+use crate::member::Member;
 use crate::persist::PersistQueue;
 
 /// See the module.
@@ -23,13 +31,17 @@ pub struct CoreLoop {
     /// What is shared.
     pub shared: Arc<Shared>,
     /// The core.
-    pub node: Node,
+    pub peer: Peer,
     /// The way to the log.
     pub log: Arc<LogQueue>,
     /// The way to the store.
     pub persist: Arc<PersistQueue>,
-    /// Effects of the recovery.
-    pub effects: Vec<Effect>,
+    /// The ways to other servers, in an ensemble.
+    pub member: Option<Member>,
+    /// What is to be done already.
+    pub deeds: Vec<Deed>,
+    /// Zxid up to which the log was told that everything is committed.
+    pub told: Zxid,
 }
 
 impl CoreLoop {
@@ -41,17 +53,21 @@ impl CoreLoop {
         let mut inbox = Vec::new();
         let mut stopping = false;
         let mut stalled: Option<Need> = None;
+        let mut has_room = true;
+        if self.member.is_none() {
+            shared.set_mode(ServeMode::Full);
+        }
         loop {
             self.carry_out();
-            if !self.node.can_apply() || stalled.is_some() {
-                if stopping && self.node.unapplied() == 0 {
+            if !self.peer.can_apply() || stalled.is_some() || !has_room {
+                if stopping && self.is_finished() {
                     shared.core.end();
-                    return self.node.marks().applied.0;
+                    return self.peer.marks().applied.0;
                 }
                 let wait = if stopping {
                     CORE_SLEEP
                 } else {
-                    let wait = self.node.deadline_ms() - self.shared.clock.mono_ms();
+                    let wait = self.peer.deadline_ms() - self.shared.clock.mono_ms();
                     Duration::from_millis(wait.max(0) as u64).min(CORE_SLEEP)
                 };
                 let deadline = Some(Instant::now() + wait);
@@ -67,48 +83,85 @@ impl CoreLoop {
                         .prep_processor_queue_time_ms
                         .record_many(waited, requests);
                 }
+            } else if self.member.is_some() {
+                // Peers are heard between two holds.
+                shared.core.try_take(&mut inbox);
             }
             let now = shared.clock.now();
-            if now.mono_ms >= self.node.deadline_ms() && !stopping {
+            if now.mono_ms >= self.peer.deadline_ms() && !stopping {
                 let mut touches = Vec::new();
                 self.shared.collect_touches(&mut touches);
                 inbox.splice(0..0, touches);
                 inbox.push(ToCore::Input(Input::Tick));
             }
             if !inbox.is_empty() {
-                let mut tree = self.shared.tree.read();
+                let mut tree = shared.tree.read();
                 for item in inbox.drain(..) {
-                    match item {
+                    let event = match item {
                         // Nothing more is begun: clients that go on must not hold the stop up.
-                        ToCore::Input(Input::Submit(_)) if stopping => {}
-                        ToCore::Input(input) => {
-                            let closes = closes_session(&input).then(Instant::now);
-                            self.node.step(&tree, now, input, &mut self.effects);
-                            if let Some(start) = closes {
-                                let ms = start.elapsed().as_millis() as i64;
-                                metrics.close_session_prep_time.record(ms);
+                        ToCore::Input(Input::Submit(_)) if stopping => continue,
+                        ToCore::Input(input) => Event::Node(input),
+                        ToCore::Peer(input) => Event::Peer(input),
+                        ToCore::Peers(delivery) => {
+                            if !stopping {
+                                for input in delivery.inputs {
+                                    self.hear(&tree, input);
+                                }
                             }
+                            continue;
                         }
-                        ToCore::Look(look) => look(&self.node),
+                        ToCore::Persisted(generation, zxid) => {
+                            if generation != self.shared.store().1 {
+                                continue;
+                            }
+                            Event::Node(Input::Persisted(zxid))
+                        }
+                        ToCore::Room => {
+                            has_room = true;
+                            continue;
+                        }
+                        ToCore::Look(look) => {
+                            look(&self.peer);
+                            continue;
+                        }
                         ToCore::Install(install) => {
                             drop(tree);
-                            let whole = install(&mut self.shared.tree.write());
-                            tree = self.shared.tree.read();
-                            if whole {
-                                stalled = stalled.filter(|need| tree.lacks(need));
-                                // Not all of it has come, or it was forgotten again.
-                                let again = stalled.iter().map(|need| (need.clone(), None));
-                                again.for_each(|need| self.shared.loads.push(need));
-                                self.node.step(&tree, now, Input::Loaded, &mut self.effects);
+                            let whole = install(&mut shared.tree.write());
+                            tree = shared.tree.read();
+                            if !whole {
+                                continue;
                             }
+                            stalled = stalled.filter(|need| tree.lacks(need));
+                            // Not all of it has come, or it was forgotten again.
+                            let again = stalled.iter().map(|need| (need.clone(), None));
+                            again.for_each(|need| self.shared.loads.push(need));
+                            Event::Node(Input::Loaded)
                         }
-                        ToCore::Stop => stopping = true,
+                        ToCore::Switched(switched) => {
+                            drop(tree);
+                            stalled = None;
+                            let job = switched.job;
+                            self.switch(*switched);
+                            tree = shared.tree.read();
+                            Event::Peer(In::Done(job))
+                        }
+                        ToCore::Stop => {
+                            stopping = true;
+                            self.peer.stop(&tree, now, &mut self.deeds);
+                            continue;
+                        }
+                    };
+                    let closes = closes_session(&event).then(Instant::now);
+                    self.peer.step(&tree, now, event, &mut self.deeds);
+                    if let Some(start) = closes {
+                        let ms = start.elapsed().as_millis() as i64;
+                        metrics.close_session_prep_time.record(ms);
                     }
                 }
             }
-            if !self.effects.is_empty() {
+            if !self.deeds.is_empty() {
                 let prepared = shared.clock.mono_ms();
-                let appended = self.effects.len() as u64;
+                let appended = self.deeds.len() as u64;
                 metrics
                     .prep_process_time
                     .record_many((prepared - now.mono_ms) / appended as i64, appended);
@@ -117,36 +170,148 @@ impl CoreLoop {
                     .proposal_process_time
                     .record(shared.clock.mono_ms() - prepared);
             }
-            if stalled.is_none() {
-                stalled = self.apply();
+            if stalled.is_none() && self.peer.can_apply() {
+                has_room = self.persist.has_room();
+                if has_room {
+                    stalled = self.apply();
+                }
             }
         }
     }
 
-    fn carry_out(&mut self) {
-        let mut records = Vec::new();
-        for effect in self.effects.drain(..) {
-            match effect {
-                Effect::Append { zxid, payload } => records.push((zxid, payload)),
-                Effect::Load(need) => self.shared.loads.push((need, None)),
-                Effect::Forward { .. }
-                | Effect::Revalidate { .. }
-                | Effect::SyncReply { .. }
-                | Effect::Resign => panic!("{effect:?} of a standalone server"),
+    /// Whether nothing is left of what was begun before the stop. A member of an ensemble has said
+    /// goodbye, and what it has not applied it finds in its log.
+    fn is_finished(&self) -> bool {
+        self.member.is_some() || self.peer.node().unapplied() == 0
+    }
+
+    /// What another server has said. The answer to a ping names the clients that were heard of
+    /// until now.
+    fn hear(&mut self, tree: &Tree, input: In) {
+        let now = self.shared.clock.now();
+        let is_ping = matches!(&input, In::Packet(_, packet) if packet.kind == PacketKind::Ping);
+        if is_ping && matches!(self.peer.node().role(), Role::Learner { .. }) {
+            let mut touches = Vec::new();
+            self.shared.collect_touches(&mut touches);
+            for touch in touches {
+                if let ToCore::Input(input) = touch {
+                    let event = Event::Node(input);
+                    self.peer.step(tree, now, event, &mut self.deeds);
+                }
             }
         }
-        let queued = records.len() as u64;
-        if queued > 0 {
-            let metrics = &self.shared.stats.metrics;
-            metrics.sync_processor_request_queued.add(queued);
-            self.log.append(&mut records);
+        self.peer
+            .step(tree, now, Event::Peer(input), &mut self.deeds);
+    }
+
+    /// The tree of another server takes the place of this one's.
+    fn switch(&mut self, switched: Switched) {
+        let Switched {
+            job: _,
+            tree,
+            store,
+            record,
+            late_sync,
+        } = switched;
+        let zxid = tree.last_zxid();
+        let generation = {
+            let mut held = self.shared.tree.write();
+            *held = tree;
+            *self.shared.store.write() = store.clone();
+            self.shared.next_generation()
+        };
+        self.persist
+            .replace(store, zxid.0, generation, record, late_sync);
+        // The loader looks up.
+        self.shared.loads.push((Need::Node("".into()), None));
+        if let Some(member) = &self.member {
+            member.published(&self.peer);
         }
+    }
+
+    fn carry_out(&mut self) {
+        let mut work = Vec::new();
+        let mut acts = Vec::new();
+        let mut records: u64 = 0;
+        for deed in self.deeds.drain(..) {
+            let act = match deed {
+                Deed::Load(need) => {
+                    self.shared.loads.push((need, None));
+                    continue;
+                }
+                Deed::Serve(serve) => {
+                    let mode = if serve {
+                        ServeMode::Full
+                    } else {
+                        ServeMode::Closed
+                    };
+                    self.shared.set_mode(mode);
+                    continue;
+                }
+                Deed::Config(config) => {
+                    if let Some(member) = &self.member {
+                        member.configured(&config);
+                    }
+                    continue;
+                }
+                Deed::Act(act) => act,
+            };
+            match act {
+                Act::Append(zxid, payload) => {
+                    records += 1;
+                    work.push(LogItem::Append(zxid, payload));
+                }
+                Act::Job(id, job) => work.push(LogItem::Job(id, job)),
+                Act::Stage(zxid, payload) => work.push(LogItem::Stage(zxid, payload)),
+                Act::Abandon => work.push(LogItem::Abandon),
+                Act::ReadLog { after, until } => {
+                    if let Some(member) = &self.member {
+                        member.read_log(after, until);
+                    }
+                }
+                Act::Log(level, line) => match level {
+                    Level::Info => tracing::info!("{line}"),
+                    Level::Warn => tracing::warn!("{line}"),
+                    Level::Error => tracing::error!("{line}"),
+                },
+                Act::ReadSnap(link, zxid) => {
+                    work.push(LogItem::Receive(zxid));
+                    acts.push(Act::ReadSnap(link, zxid));
+                }
+                act @ (Act::Cast(..)
+                | Act::View(_)
+                | Act::RestartElection
+                | Act::Dial(..)
+                | Act::Listen(_)
+                | Act::Send(..)
+                | Act::Broadcast(..)
+                | Act::Hangup(_)
+                | Act::Stream(..)
+                | Act::StreamMore(..)) => acts.push(act),
+            }
+        }
+        if self.member.is_some() {
+            let committed = self.peer.marks().committed.0;
+            if committed != self.told {
+                self.told = committed;
+                work.push(LogItem::Committed(committed));
+            }
+        }
+        if let Some(member) = &self.member {
+            member.carry_out(&mut acts);
+            member.published(&self.peer);
+        }
+        if records > 0 {
+            let metrics = &self.shared.stats.metrics;
+            metrics.sync_processor_request_queued.add(records);
+        }
+        self.log.append(&mut work);
         self.count();
     }
 
     /// Hands over what the node has counted.
     fn count(&mut self) {
-        let counts = self.node.take_counts();
+        let counts = self.peer.node_mut().take_counts();
         let metrics = &self.shared.stats.metrics;
         for (count, counter) in [
             (counts.expired, &metrics.stale_sessions_expired),
@@ -164,17 +329,20 @@ impl CoreLoop {
 
     /// One hold. Returns at what it stopped if that is not resident.
     fn apply(&mut self) -> Option<Need> {
-        if !self.node.can_apply() {
-            return None;
-        }
-        self.persist.wait_for_room();
+        let now = self.shared.clock.now();
         let mut poster = Poster::new(&self.shared);
         let applied = {
             let mut tree = self.shared.tree.write();
             let applied = {
                 let mut watches = self.shared.watches.lock();
-                self.node
-                    .apply(&mut tree, &mut watches, &mut poster, APPLY_VISITS)
+                self.peer.apply(
+                    &mut tree,
+                    &mut watches,
+                    &mut poster,
+                    APPLY_VISITS,
+                    now,
+                    &mut self.deeds,
+                )
             };
             let record = applied.last.as_deref().map(zk_disk::log::checksum);
             self.persist.take_changes(&mut tree, record);
@@ -202,15 +370,18 @@ fn count_requests(inbox: &[ToCore]) -> u64 {
         .count() as u64
 }
 
-/// Whether an input is a client's closeSession.
-fn closes_session(input: &Input) -> bool {
-    match input {
-        Input::Submit(Submit::Request { op, .. }) => *op == OpCode::CloseSession,
-        Input::Submit(Submit::Connect { .. } | Submit::Reattach { .. })
-        | Input::Tick
-        | Input::Durable(_)
-        | Input::Persisted(_)
-        | Input::Touched { .. }
-        | Input::Loaded => false,
+/// Whether an event is a client's closeSession.
+fn closes_session(event: &Event) -> bool {
+    match event {
+        Event::Node(Input::Submit(Submit::Request { op, .. })) => *op == OpCode::CloseSession,
+        Event::Node(
+            Input::Submit(Submit::Connect { .. } | Submit::Reattach { .. })
+            | Input::Tick
+            | Input::Durable(_)
+            | Input::Persisted(_)
+            | Input::Touched { .. }
+            | Input::Loaded,
+        )
+        | Event::Peer(_) => false,
     }
 }

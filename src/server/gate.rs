@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use zk_core::acl::Ids;
@@ -17,25 +17,62 @@ use zk_core::op::WatchAccess;
 use zk_core::tally::{ByNamespace, Tally};
 use zk_core::tree::{Need, Tree};
 use zk_core::watch::{Event, Watches};
-use zk_core::{Config, Conn, ConnId, Node, Now, SessionId, Zxid};
+use zk_core::{Config, Conn, ConnId, Now, Peer, SessionId, Zxid};
+use zk_disk::log::LateSync;
+use zk_disk::store::Store;
+use zk_zab::JobId;
+use zk_zab::io::In;
 
 use crate::client::bell::Bell;
 use crate::client::line::{Latencies, Line};
 use crate::client::throttle::Throttles;
 use crate::clock::Clock;
+use crate::peer::budget::Delivery;
 use crate::queue::Queue;
 use crate::stats::{Runs, Stats};
+
+const CLOSED: u8 = 0;
+const READ_ONLY: u8 = 1;
+const FULL: u8 = 2;
 
 /// What the core's queue carries.
 pub enum ToCore {
     /// For the node.
     Input(Input),
-    /// A look at the node from another thread.
-    Look(Box<dyn FnOnce(&Node) + Send>),
+    /// For the quorum layer.
+    Peer(In),
+    /// What the sockets between servers tell the quorum layer.
+    Peers(Delivery),
+    /// A look at the server from another thread.
+    Look(Box<dyn FnOnce(&Peer) + Send>),
     /// Rows have come: install them, then go on. Returns whether nothing of them is left to come.
-    Install(Box<dyn FnOnce(&mut Tree) -> bool + Send>),
+    Install(Install),
+    /// The store of this generation is durable up to here.
+    Persisted(u64, Zxid),
+    /// There is room again for rows that wait for the store.
+    Room,
+    /// Another server's snapshot has taken the place of log and store: its tree.
+    Switched(Box<Switched>),
     /// Stop once everything proposed is applied.
     Stop,
+}
+
+/// Puts rows into the tree, and says whether nothing is left to come.
+pub type Install = Box<dyn FnOnce(&mut Tree) -> bool + Send>;
+
+/// What has taken the place of log and store.
+#[derive(Debug)]
+pub struct Switched {
+    /// The job that did it.
+    pub job: JobId,
+    /// The tree, of which most is still in the store.
+    pub tree: Tree,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Checksum of the record that the store is at, as far as one is known.
+    pub record: u32,
+    /// How the log is made durable where its thread does not do it.
+    pub late_sync: Option<LateSync>,
 }
 
 /// One client connection as the threads share it.
@@ -147,6 +184,13 @@ pub struct Shared {
     pub in_process: AtomicUsize,
     /// The way to the rows that are not resident.
     pub loads: Queue<(Need, Option<Arc<Client>>)>,
+    /// Where they are.
+    pub store: RwLock<Arc<dyn Store>>,
+    /// How often another server's tree has taken the place of this one's: what was read from the
+    /// store before is not for the tree of now. Changed with the tree's lock held.
+    pub generation: AtomicU64,
+    /// Whom the server serves.
+    mode: AtomicU8,
 }
 
 /// The watches behind their lock.
@@ -159,6 +203,71 @@ impl WatchAccess for Locked<'_> {
 }
 
 impl Shared {
+    /// Everything that is shared, around a tree and the store that it comes from. Nobody is served
+    /// before [`Shared::set_mode`].
+    pub fn new(
+        tree: Tree,
+        store: Arc<dyn Store>,
+        config: Arc<Config>,
+        throttles: Throttles,
+        stats: Arc<Stats>,
+        clock: Clock,
+    ) -> Shared {
+        Shared {
+            tree: RwLock::new(tree),
+            watches: Mutex::new(Watches::default()),
+            registry: Registry::default(),
+            config,
+            core: Queue::default(),
+            throttles,
+            stats,
+            clock,
+            in_process: AtomicUsize::new(0),
+            loads: Queue::default(),
+            store: RwLock::new(store),
+            generation: AtomicU64::new(0),
+            mode: AtomicU8::new(CLOSED),
+        }
+    }
+
+    /// Whom the server serves.
+    pub fn mode(&self) -> ServeMode {
+        match self.mode.load(Ordering::Acquire) {
+            FULL => ServeMode::Full,
+            READ_ONLY => ServeMode::ReadOnly,
+            _ => ServeMode::Closed,
+        }
+    }
+
+    /// Serves these from now on. Whoever is connected and is not served any more is ended.
+    pub fn set_mode(&self, mode: ServeMode) {
+        let number = match mode {
+            ServeMode::Full => FULL,
+            ServeMode::ReadOnly => READ_ONLY,
+            ServeMode::Closed => CLOSED,
+        };
+        self.mode.store(number, Ordering::Release);
+        if mode != ServeMode::Full {
+            for client in self.registry.all() {
+                let line = &mut *client.line.lock();
+                line.conn.close();
+                line.forget(&self.throttles.large);
+                client.wake.ring();
+            }
+        }
+    }
+
+    /// The store of now, and its generation.
+    pub fn store(&self) -> (Arc<dyn Store>, u64) {
+        let store = self.store.read();
+        (store.clone(), self.generation.load(Ordering::Acquire))
+    }
+
+    /// Another store is the store of now. Returns its generation.
+    pub fn next_generation(&self) -> u64 {
+        self.generation.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
     /// Says to the core which clients were heard of since the last time.
     pub fn collect_touches(&self, inputs: &mut Vec<ToCore>) {
         for client in self.registry.clients.read().values() {
@@ -296,7 +405,7 @@ impl Post for Poster<'_> {
         let mut view = View {
             tree,
             config: &self.shared.config,
-            serve: ServeMode::Full,
+            serve: self.shared.mode(),
             watches,
             tally: &mut self.counts.tally,
         };

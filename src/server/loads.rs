@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
@@ -23,7 +24,8 @@ type Loaded = (Box<str>, Option<StoredRow>);
 /// `complete` they are the last of all. What is returned tells when they are in the tree, or fails
 /// when the core has ended.
 fn install(
-    shared: &Shared,
+    shared: &Arc<Shared>,
+    generation: u64,
     rows: Vec<Loaded>,
     wake: Vec<Arc<Client>>,
     complete: bool,
@@ -37,12 +39,17 @@ fn install(
             0 => end.take(),
             _ => None,
         };
+        let shared_too = shared.clone();
         let hold = move |tree: &mut Tree| {
-            put(tree, &some);
+            // Another tree may be in the place of the one that these rows are of.
+            let current = shared_too.generation.load(Ordering::Acquire) == generation;
+            if current {
+                put(tree, &some);
+            }
             let Some((wake, sent)) = end else {
                 return false;
             };
-            if complete {
+            if complete && current {
                 tree.set_complete();
             }
             for client in wake {
@@ -122,88 +129,127 @@ fn owned(row: &Row<'_>) -> zk_disk::Result<StoredRow> {
 }
 
 /// Runs until the queue of needs is closed. First of all needs come those that somebody waits for;
-/// in between the whole store is read once, if `partial`.
-pub fn run(shared: &Arc<Shared>, store: &Arc<dyn Store>, partial: bool) {
+/// in between the whole store is read once, if `partial`, and again if another takes its place.
+pub fn run(shared: &Arc<Shared>, mut partial: bool) {
     let mut needs = Vec::new();
     let mut waiting_for_all: Vec<Arc<Client>> = Vec::new();
-    let start = Instant::now();
-    if partial {
-        let mut from: Option<String> = None;
+    loop {
+        let start = Instant::now();
+        let (store, generation) = shared.store();
+        let mut loader = Loader {
+            shared,
+            store: &*store,
+            generation,
+            waiting_for_all: &mut waiting_for_all,
+            complete: !partial,
+        };
+        if partial {
+            match loader.all(&mut needs) {
+                Some(true) => tracing::info!(
+                    "the tree is in memory, {} ms after the start",
+                    start.elapsed().as_millis()
+                ),
+                Some(false) => continue,
+                None => return,
+            }
+        }
+        loader.complete = true;
         loop {
-            if shared.loads.try_take(&mut needs)
-                && !serve(shared, &**store, &mut needs, &mut waiting_for_all, false)
-            {
+            if shared.loads.take(&mut needs, None).is_none() {
                 return;
             }
-            let (rows, next) = match batch(&**store, from.as_deref()) {
+            if shared.generation.load(Ordering::Acquire) != generation {
+                partial = true;
+                // They are looked for in the store of now.
+                shared.loads.append(&mut needs);
+                break;
+            }
+            if !loader.serve(&mut needs) {
+                return;
+            }
+        }
+    }
+}
+
+/// One store's reader.
+struct Loader<'a> {
+    shared: &'a Arc<Shared>,
+    store: &'a dyn Store,
+    generation: u64,
+    waiting_for_all: &'a mut Vec<Arc<Client>>,
+    /// All of it was read.
+    complete: bool,
+}
+
+impl Loader<'_> {
+    /// Reads the whole store. Returns whether it is still the store at the end; nothing when the
+    /// core has ended.
+    fn all(&mut self, needs: &mut Vec<(Need, Option<Arc<Client>>)>) -> Option<bool> {
+        let mut from: Option<String> = None;
+        loop {
+            if self.shared.generation.load(Ordering::Acquire) != self.generation {
+                return Some(false);
+            }
+            if self.shared.loads.try_take(needs) && !self.serve(needs) {
+                return None;
+            }
+            let (rows, next) = match batch(self.store, from.as_deref()) {
                 Ok(batch) => batch,
                 Err(error) => fatal(&error),
             };
             let done = next.is_none();
             let wake = if done {
-                std::mem::take(&mut waiting_for_all)
+                std::mem::take(self.waiting_for_all)
             } else {
                 Vec::new()
             };
-            let installed = install(shared, rows, wake, done);
+            let installed = install(self.shared, self.generation, rows, wake, done);
             // One batch at a time: the store is read no faster than the tree takes it. A server that
             // stops takes no more.
             if installed.recv().is_err() {
-                return;
+                return None;
             }
             if done {
-                break;
+                return Some(true);
             }
             from = next;
         }
     }
-    tracing::info!(
-        "the tree is in memory, {} ms after the start",
-        start.elapsed().as_millis()
-    );
-    while shared.loads.take(&mut needs, None).is_some()
-        && serve(shared, &**store, &mut needs, &mut waiting_for_all, true)
-    {}
-}
 
-/// Brings what is waited for: single nodes together, up to a hold's worth. Returns false when the
-/// core has ended.
-fn serve(
-    shared: &Shared,
-    store: &dyn Store,
-    needs: &mut Vec<(Need, Option<Arc<Client>>)>,
-    waiting_for_all: &mut Vec<Arc<Client>>,
-    complete: bool,
-) -> bool {
-    let mut nodes = Nodes::default();
-    for (need, client) in needs.drain(..) {
-        match need {
-            Need::Node(path) => {
-                nodes.add(&shared.tree.read().missing_above(&path), client);
-                if nodes.paths.len() >= INSTALL_ROWS {
-                    nodes.bring(shared, store);
+    /// Brings what is waited for: single nodes together, up to a hold's worth. Returns false when
+    /// the core has ended.
+    fn serve(&mut self, needs: &mut Vec<(Need, Option<Arc<Client>>)>) -> bool {
+        let mut nodes = Nodes::default();
+        for (need, client) in needs.drain(..) {
+            match need {
+                Need::Node(path) => {
+                    nodes.add(&self.shared.tree.read().missing_above(&path), client);
+                    if nodes.paths.len() >= INSTALL_ROWS {
+                        nodes.bring(self);
+                    }
                 }
-            }
-            // The core, too, goes on when the last batch has come.
-            Need::All if !complete => waiting_for_all.extend(client),
-            Need::Children(_) | Need::All => {
-                // Another may have waited for the same.
-                let lacks = shared.tree.read().lacks(&need);
-                let rows = match lacks.then(|| read(store, &shared.tree, &need)) {
-                    Some(Ok(rows)) => rows,
-                    Some(Err(error)) => fatal(&error),
-                    None => Vec::new(),
-                };
-                // They may be many: whoever asks for the same meanwhile finds them there.
-                let installed = install(shared, rows, client.into_iter().collect(), false);
-                if installed.recv().is_err() {
-                    return false;
+                // The core, too, goes on when the last batch has come.
+                Need::All if !self.complete => self.waiting_for_all.extend(client),
+                Need::Children(_) | Need::All => {
+                    // Another may have waited for the same.
+                    let lacks = self.shared.tree.read().lacks(&need);
+                    let rows = match lacks.then(|| read(self.store, &self.shared.tree, &need)) {
+                        Some(Ok(rows)) => rows,
+                        Some(Err(error)) => fatal(&error),
+                        None => Vec::new(),
+                    };
+                    // They may be many: whoever asks for the same meanwhile finds them there.
+                    let wake = client.into_iter().collect();
+                    let installed = install(self.shared, self.generation, rows, wake, false);
+                    if installed.recv().is_err() {
+                        return false;
+                    }
                 }
             }
         }
+        nodes.bring(self);
+        true
     }
-    nodes.bring(shared, store);
-    true
 }
 
 /// Single nodes that are waited for.
@@ -226,14 +272,14 @@ impl Nodes {
         self.any = true;
     }
 
-    fn bring(&mut self, shared: &Shared, store: &dyn Store) {
+    fn bring(&mut self, loader: &Loader<'_>) {
         let Nodes {
             paths, wake, any, ..
         } = std::mem::take(self);
         if any {
-            match rows_of(store, paths) {
+            match rows_of(loader.store, paths) {
                 // Nobody waits here: the core goes on when it has them.
-                Ok(rows) => drop(install(shared, rows, wake, false)),
+                Ok(rows) => drop(install(loader.shared, loader.generation, rows, wake, false)),
                 Err(error) => fatal(&error),
             }
         }

@@ -14,7 +14,7 @@ use zk_core::Zxid;
 use zk_core::tree::Tree;
 use zk_disk::files::Files;
 use zk_disk::limits::WRITE_BYTES;
-use zk_disk::log::{LateSync, Segment};
+use zk_disk::log::{LateSync, Pins, Segment};
 use zk_disk::persist::{Options, Persister};
 use zk_disk::purge::{self, Window};
 use zk_disk::store::{Batch, Meta, Store};
@@ -35,7 +35,23 @@ struct Waiting {
     log_bytes: u64,
     /// Checksum of the log record that the tree is at.
     record: u32,
+    /// Another store takes the place of this one.
+    replaced: Option<Replaced>,
+    /// Somebody waits for room.
+    full: bool,
+    /// The thread is writing.
+    busy: bool,
+    /// It may not begin to.
+    held: bool,
     stop: bool,
+}
+
+#[derive(Debug)]
+struct Replaced {
+    store: Arc<dyn Store>,
+    zxid: i64,
+    generation: u64,
+    late_sync: Option<LateSync>,
 }
 
 /// Changes on their way to the store.
@@ -43,7 +59,7 @@ struct Waiting {
 pub struct PersistQueue {
     waiting: Mutex<Waiting>,
     filled: Condvar,
-    drained: Condvar,
+    idle: Condvar,
     /// Bytes of rows at which nobody may make more.
     bound: usize,
 }
@@ -60,23 +76,57 @@ impl PersistQueue {
         PersistQueue {
             waiting: Mutex::default(),
             filled: Condvar::new(),
-            drained: Condvar::new(),
+            idle: Condvar::new(),
             bound,
         }
     }
 
-    /// Waits until the rows that wait for the store are below their bound.
-    pub fn wait_for_room(&self) {
+    /// Whether more rows may be made. If not, the thread says when they may ([`Persist::room`]).
+    pub fn has_room(&self) -> bool {
         let mut waiting = self.waiting.lock();
-        if waiting.bytes >= self.bound {
+        let full = waiting.bytes >= self.bound;
+        if full && !waiting.full {
             tracing::warn!(
                 "the store is behind by {} MiB, writes wait",
                 waiting.bytes >> 20
             );
         }
-        while waiting.bytes >= self.bound {
-            self.drained.wait(&mut waiting);
+        waiting.full = full;
+        !full
+    }
+
+    /// Nothing more is written, for another store will take the place of this one. Returns when
+    /// what is being written is.
+    pub fn hold(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.held = true;
+        waiting.batches.clear();
+        while waiting.busy {
+            self.idle.wait(&mut waiting);
         }
+    }
+
+    /// Another store, at `zxid`, takes the place of this one: what waits is not for it.
+    pub fn replace(
+        &self,
+        store: Arc<dyn Store>,
+        zxid: i64,
+        generation: u64,
+        record: u32,
+        late_sync: Option<LateSync>,
+    ) {
+        let mut waiting = self.waiting.lock();
+        waiting.batches.clear();
+        waiting.bytes = 0;
+        waiting.record = record;
+        waiting.replaced = Some(Replaced {
+            store,
+            zxid,
+            generation,
+            late_sync,
+        });
+        waiting.held = false;
+        self.filled.notify_one();
     }
 
     /// Counts bytes that went to the log.
@@ -114,8 +164,10 @@ impl PersistQueue {
 
 /// What the thread needs beside the queue.
 pub struct Persist {
-    /// Told what is durable in the store, whenever that is more.
-    pub flushed: Box<dyn Fn(Zxid) + Send>,
+    /// Told what is durable in the store of this generation, whenever that is more.
+    pub flushed: Box<dyn Fn(u64, Zxid) + Send>,
+    /// Told that there is room again, if there was none.
+    pub room: Box<dyn Fn() + Send>,
     /// The queue.
     pub queue: Arc<PersistQueue>,
     /// The store.
@@ -130,6 +182,10 @@ pub struct Persist {
     pub late_sync: Option<LateSync>,
     /// Segments of the log that are written to the end.
     pub segments: Arc<Mutex<Vec<Segment>>>,
+    /// Who reads the log.
+    pub pins: Pins,
+    /// Told what the log follows after a part of it was removed.
+    pub purged: Box<dyn Fn(Zxid) + Send>,
     /// What stays for learners.
     pub window: Window,
     /// Java's snapshots in the directory.
@@ -143,11 +199,17 @@ impl Persist {
         let late_sync = self.late_sync.take();
         let mut persister = Persister::new(Options::default(), self.persisted, late_sync);
         let mut wait: Option<u64> = None;
+        let mut generation = 0;
         loop {
             let (batches, stop) = {
                 let mut waiting = self.queue.waiting.lock();
-                while waiting.batches.is_empty() && !waiting.stop {
-                    match wait {
+                waiting.busy = false;
+                self.queue.idle.notify_all();
+                while waiting.replaced.is_none()
+                    && !waiting.stop
+                    && (waiting.held || waiting.batches.is_empty())
+                {
+                    match wait.filter(|_| !waiting.held) {
                         Some(ms) => {
                             let until = Instant::now() + Duration::from_millis(ms);
                             if self
@@ -162,6 +224,22 @@ impl Persist {
                         None => self.queue.filled.wait(&mut waiting),
                     }
                 }
+                if let Some(replaced) = waiting.replaced.take() {
+                    self.store = replaced.store;
+                    self.snapshots.clear();
+                    generation = replaced.generation;
+                    persister =
+                        Persister::new(Options::default(), replaced.zxid, replaced.late_sync);
+                    wait = None;
+                }
+                if waiting.held {
+                    if waiting.stop {
+                        // What it would write is of a store that is no longer the store.
+                        return;
+                    }
+                    continue;
+                }
+                waiting.busy = true;
                 // No more than one write of the store is to hold, which copies it.
                 let mut batches = Vec::new();
                 let mut bytes = persister.dirty_bytes();
@@ -192,10 +270,14 @@ impl Persist {
                 Err(error) => fatal(&error),
             }
             if persister.flushed() > before {
-                (self.flushed)(Zxid(persister.flushed()));
+                (self.flushed)(generation, Zxid(persister.flushed()));
                 self.purge(persister.flushed());
             }
             let mut waiting = self.queue.waiting.lock();
+            if waiting.replaced.is_some() {
+                // What this store lacks nobody needs.
+                continue;
+            }
             waiting.bytes = persister.dirty_bytes()
                 + waiting
                     .batches
@@ -204,7 +286,10 @@ impl Persist {
                     .sum::<usize>();
             spare.truncate(SPARE_BATCHES);
             waiting.spare = spare;
-            self.queue.drained.notify_all();
+            if waiting.full && waiting.bytes < self.queue.bound {
+                waiting.full = false;
+                (self.room)();
+            }
             if stop && waiting.batches.is_empty() {
                 return;
             }
@@ -213,20 +298,31 @@ impl Persist {
 
     fn purge(&self, persisted: i64) {
         let mut segments = self.segments.lock();
-        let facts = purge::Facts {
-            segments: &segments,
-            persisted,
-            window: self.window,
-            snapshots: &self.snapshots,
-            readers: None,
+        let plan = self.pins.during(|readers| {
+            let facts = purge::Facts {
+                segments: &segments,
+                persisted,
+                window: self.window,
+                snapshots: &self.snapshots,
+                readers,
+            };
+            let plan = purge::decide(&facts);
+            if plan.remove.is_empty() {
+                return None;
+            }
+            match purge::execute(&*self.files, &self.log_dir, &plan) {
+                Ok(()) => Some(plan),
+                Err(error) => {
+                    tracing::warn!("a log that is no longer needed stays: {error}");
+                    None
+                }
+            }
+        });
+        let Some(plan) = plan else {
+            return;
         };
-        let plan = purge::decide(&facts);
-        if plan.remove.is_empty() {
-            return;
-        }
-        if let Err(error) = purge::execute(&*self.files, &self.log_dir, &plan) {
-            tracing::warn!("a log that is no longer needed stays: {error}");
-            return;
+        if let Some(floor) = plan.floor {
+            (self.purged)(Zxid(floor - 1));
         }
         tracing::info!(
             "removed {} logs of {} MiB, the log begins with zxid 0x{:x} now",

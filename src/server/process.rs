@@ -7,7 +7,7 @@ use crate::limits::{FEW_FILES, OPEN_FILES};
 
 /// Threads without which nothing may be acknowledged: a panic of one ends the process. A panic of
 /// a connection's task ends the connection only.
-pub const CRITICAL_THREADS: [&str; 4] = [CORE, LOG, STORE, LOADER];
+pub const CRITICAL_THREADS: [&str; 6] = [CORE, LOG, STORE, LOADER, LOG_READER, PEERS];
 
 /// The core's thread.
 pub const CORE: &str = "core";
@@ -17,6 +17,11 @@ pub const LOG: &str = "log";
 pub const STORE: &str = "store";
 /// The loader's thread.
 pub const LOADER: &str = "loader";
+
+/// The thread that reads the log back.
+pub const LOG_READER: &str = "log reader";
+/// The thread of the sockets between servers.
+pub const PEERS: &str = "peers";
 
 /// Exit code after such a panic.
 pub const EXIT_PANIC: i32 = 1;

@@ -36,8 +36,9 @@ pub(crate) struct Common {
     /// How far the tree is.
     pub applied: Zxid,
     pub tree_bytes: u64,
-    /// A received snapshot that is being put in force, and its zxid.
-    pub switching: Option<(JobId, Zxid)>,
+    /// A received snapshot that is being put in force, its zxid, and until where it may be ahead
+    /// of that.
+    pub switching: Option<(JobId, Zxid, Zxid)>,
     /// A leader must send everything: what it would cut off is committed here.
     pub resync: bool,
     pub now_ms: i64,

@@ -136,16 +136,24 @@ impl History {
         self.segments.retain(|(first, _)| *first <= zxid);
     }
 
-    /// The log begins with a new file, or was shortened at its beginning: `base` and the files of
-    /// now.
-    pub fn set_files(&mut self, base: Zxid, segments: Vec<(Zxid, u64)>) {
-        self.base = self.base.max(base);
-        let base = self.base;
+    /// The log's files are these now.
+    pub fn set_files(&mut self, segments: Vec<(Zxid, u64)>) {
+        self.segments = segments;
+    }
+
+    /// The log was shortened at its beginning: it follows `base` now.
+    pub fn purge(&mut self, base: Zxid) {
+        if base <= self.base {
+            return;
+        }
+        self.base = base;
         self.ranges.retain(|range| range.last > base);
         if let Some(first) = self.ranges.first_mut() {
             first.first = first.first.max(Zxid(base.0 + 1));
         }
-        self.segments = segments;
+        let gone = self.segments.partition_point(|(first, _)| *first <= base);
+        // The one that holds the base may still be there.
+        self.segments.drain(..gone.saturating_sub(1));
     }
 
     /// Another server's state has taken the place of everything.
@@ -206,7 +214,7 @@ mod tests {
     #[test]
     fn its_beginning_moves() {
         let mut history = history();
-        history.set_files(z(0, 3), Vec::new());
+        history.purge(z(0, 3));
         assert_eq!(history.base(), z(0, 3));
         assert!(history.has(z(0, 3)) && !history.has(z(0, 2)));
         assert_eq!(history.at_or_below(z(0, 2)), None);

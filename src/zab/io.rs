@@ -67,14 +67,10 @@ pub enum In {
     Durable(Zxid),
     /// A job is done and durable.
     Done(JobId),
-    /// The log's files have changed: what it follows now, and its files with their first zxid and
-    /// bytes.
-    Files {
-        /// Every later transaction is in the log.
-        base: Zxid,
-        /// Ascending.
-        segments: Vec<(Zxid, u64)>,
-    },
+    /// The log's files: first zxid and bytes of each, ascending.
+    Files(Vec<(Zxid, u64)>),
+    /// The log was shortened at its beginning: every transaction behind this is still in it.
+    Purged(Zxid),
     /// A stream has sent everything up to here.
     Streamed(LinkId, Zxid),
     /// A snapshot was received whole, with its signature; it is staged, not in force.
@@ -217,7 +213,12 @@ pub enum Tell {
     /// There is no leader: end all clients, forget everything that is not committed.
     Rest,
     /// The tree of another server is in force.
-    Reloaded(Zxid),
+    Reloaded {
+        /// Where it is.
+        zxid: Zxid,
+        /// The last transaction of which it may hold a part already.
+        fuzzy_until: Zxid,
+    },
     /// A transaction, in order, to be applied once it is committed.
     Record(Zxid, Bytes),
     /// Everything up to here is committed.

@@ -383,8 +383,12 @@ impl Zab {
             },
             In::Durable(zxid) => self.durable(zxid),
             In::Done(job) => self.done(job),
-            In::Files { base, segments } => {
-                self.c.history.set_files(base, segments);
+            In::Files(segments) => {
+                self.c.history.set_files(segments);
+                Turn::Stay
+            }
+            In::Purged(base) => {
+                self.c.history.purge(base);
                 Turn::Stay
             }
             In::Streamed(link, zxid) => {
@@ -479,7 +483,8 @@ impl Zab {
 
     /// A leader whose history is committed applies the rest of it.
     fn feed_leader(&mut self) {
-        if let Role::Leading(_) = &self.role
+        if let Role::Leading(leader) = &self.role
+            && !leader.is_established()
             && self.c.applied < self.c.committed
         {
             self.feed
@@ -534,14 +539,14 @@ impl Zab {
     }
 
     fn done(&mut self, job: JobId) -> Turn {
-        if let Some((switch, zxid)) = self.c.switching
+        if let Some((switch, zxid, fuzzy_until)) = self.c.switching
             && switch == job
         {
             self.c.switching = None;
             self.c.committed = zxid;
             self.c.applied = zxid;
             self.feed.stop(zxid);
-            self.c.out.tell(Tell::Reloaded(zxid));
+            self.c.out.tell(Tell::Reloaded { zxid, fuzzy_until });
         }
         match &mut self.role {
             Role::Draining { job: Some(id), .. } if *id == job => {

@@ -18,7 +18,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use zk_core::Zxid;
-use zk_core::conn::{Accepted, Progress, ServeMode, View};
+use zk_core::conn::{Accepted, Progress, View};
 use zk_core::io::{Input, Submit};
 use zk_core::limits::CONN_OUT_BYTES;
 use zk_core::tally::Tally;
@@ -438,7 +438,7 @@ impl<'a> Task<'a> {
         let mut view = View {
             tree: &tree,
             config: &shared.config,
-            serve: ServeMode::Full,
+            serve: shared.mode(),
             watches: &mut watches,
             tally: &mut scratch.tally,
         };

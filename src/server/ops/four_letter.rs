@@ -234,8 +234,9 @@ fn directory_size(dir: &Path) -> u64 {
 
 async fn dump(shared: &Arc<Shared>, serving: &Serving) -> String {
     let (send, receive) = tokio::sync::oneshot::channel();
-    shared.core.push(ToCore::Look(Box::new(move |node| {
-        let buckets: Vec<(i64, Vec<i64>)> = node
+    shared.core.push(ToCore::Look(Box::new(move |peer| {
+        let buckets: Vec<(i64, Vec<i64>)> = peer
+            .node()
             .tracker()
             .buckets()
             .map(|(time, ids)| (time, ids.iter().map(|id: &SessionId| id.0).collect()))

@@ -150,7 +150,7 @@ impl Peers {
         let orders = Arc::new(Orders::default());
         let theirs = orders.clone();
         let thread = std::thread::Builder::new()
-            .name("peers".into())
+            .name(crate::process::PEERS.into())
             .spawn(move || {
                 let streams = Streams::new(wiring.log, wiring.snaps, wiring.sink.clone());
                 let (events, happened) = mpsc::unbounded_channel();

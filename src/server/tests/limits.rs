@@ -224,8 +224,14 @@ fn expiry(server: &TestServer) -> i64 {
     server
         .shared()
         .core
-        .push(ToCore::Look(Box::new(move |node| {
-            let _ = send.send(node.tracker().buckets().map(|(at_ms, _)| at_ms).next());
+        .push(ToCore::Look(Box::new(move |peer| {
+            let _ = send.send(
+                peer.node()
+                    .tracker()
+                    .buckets()
+                    .map(|(at_ms, _)| at_ms)
+                    .next(),
+            );
         })));
     let expiry = receive.recv_timeout(BOUND).expect("the core looks");
     expiry.expect("a session")

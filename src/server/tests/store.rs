@@ -10,6 +10,7 @@ use zk_core::Config;
 use zk_core::node::replay;
 use zk_core::tree::Tree;
 use zk_disk::Result;
+use zk_disk::log::Pins;
 use zk_disk::model::ModelFiles;
 use zk_disk::purge::Window;
 use zk_disk::store::{Family, Merged, ModelStore, Snapshot, Store, TakePair};
@@ -94,12 +95,16 @@ fn writes_wait_for_a_store_that_is_behind() {
         release: Mutex::new(wait_release),
     });
     let queue = Arc::new(PersistQueue::bounded(10 * DATA.len()));
+    let (room, wait_room) = mpsc::channel();
     let flushed = Arc::new(AtomicI64::new(0));
     let persist = Persist {
         flushed: {
             let flushed = flushed.clone();
-            Box::new(move |zxid| flushed.store(zxid.0, Ordering::SeqCst))
+            Box::new(move |_, zxid| flushed.store(zxid.0, Ordering::SeqCst))
         },
+        room: Box::new(move || drop(room.send(()))),
+        purged: Box::new(|_| {}),
+        pins: Pins::new(),
         queue: queue.clone(),
         store: store.clone(),
         persisted: 0,
@@ -118,7 +123,9 @@ fn writes_wait_for_a_store_that_is_behind() {
             let config = Config::default();
             let mut tree = Tree::new(config.extended, 7);
             for zxid in 1..=WRITES {
-                queue.wait_for_room();
+                while !queue.has_room() {
+                    wait_room.recv_timeout(BOUND).expect("room");
+                }
                 replay(&mut tree, &config, &create(zxid)).expect("replayed");
                 queue.take_changes(&mut tree, None);
                 applied.store(zxid, Ordering::SeqCst);

@@ -457,13 +457,14 @@ impl Learner {
     /// Puts the snapshot in force, with what is staged behind it. What follows is logged behind
     /// that.
     fn switch(&mut self, c: &mut Common, feed: &mut Feed) -> JobId {
+        let fuzzy_until = self.staged.end();
         let job = c.job(Job::Switch {
             zxid: self.snap,
-            fuzzy_until: self.staged.end(),
+            fuzzy_until,
         });
         c.history = core::mem::take(&mut self.staged);
         c.reset_durable();
-        c.switching = Some((job, self.snap));
+        c.switching = Some((job, self.snap, fuzzy_until));
         feed.stop(self.snap);
         job
     }
