@@ -65,6 +65,17 @@ impl<'a> Snapshot<'a> {
         read::base(&|family, keys| self.frozen.values(family, keys))
     }
 
+    /// Whether every row is of the state that [`Snapshot::meta`] names. In a store that was taken
+    /// over from a server that went on meanwhile, that is so once the transactions it had then
+    /// are written. What is sent on before may refer to lists that nobody has told.
+    ///
+    /// # Errors
+    /// As [`super::Store::meta`].
+    pub fn is_exact(&self) -> Result<bool> {
+        let at = self.meta()?.map_or(0, |meta| meta.tree.zxid.0);
+        Ok(at >= self.base()?.fuzzy_until)
+    }
+
     /// As [`super::Store::nodes`].
     ///
     /// # Errors

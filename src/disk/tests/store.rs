@@ -86,6 +86,8 @@ fn origins(store: &dyn Store) {
     assert_eq!(store.base().unwrap(), Base::default());
     assert_eq!(snapshot.base().unwrap(), base);
     assert_eq!(snapshot.meta().unwrap(), Some(common::meta(5)));
+    assert!(!snapshot.is_exact().unwrap(), "5 is before 9");
+    assert!(store.snapshot().unwrap().is_exact().unwrap());
     let mut paths = Vec::new();
     let take = &mut |path: &str, _: zk_core::tree::Row<'_>| {
         paths.push(path.to_owned());
