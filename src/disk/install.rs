@@ -30,7 +30,7 @@ use zk_core::tree::{self, Row};
 use zk_wire::client::Acl;
 use zk_wire::digest;
 use zk_wire::file::name::{self, Named};
-use zk_wire::file::snapshot::OPEN_ACL;
+use zk_wire::quorum::snap::{OPEN_ACL, SnapItem};
 use zk_wire::stat::StatPersisted;
 
 use crate::base;
@@ -125,6 +125,25 @@ impl<S: Store> Incoming<S> {
             unresolved: AclId::OPEN,
             nodes: 0,
         })
+    }
+
+    /// Takes an item of the tree behind a SNAP packet. [`SnapItem::End`] says that all have come:
+    /// then it is time for [`Incoming::complete`].
+    ///
+    /// # Errors
+    /// As the call for each.
+    pub fn item(&mut self, item: SnapItem<'_>) -> Result<()> {
+        match item {
+            SnapItem::Session { id, timeout } => self.session(id, timeout),
+            SnapItem::Acl { id, acl } => self.acl(id, acl),
+            SnapItem::Node {
+                path,
+                data,
+                acl,
+                stat,
+            } => self.node(&path, data, acl, stat),
+            SnapItem::End => Ok(()),
+        }
     }
 
     /// Takes a session: its id and its timeout in milliseconds.

@@ -7,8 +7,8 @@
 //! The map: [`files`] is the disk, [`model`] one that forgets; [`log`] is the write-ahead log;
 //! [`store`] the write-behind copy of the tree, with `rocks` the real one; [`persist`] says when
 //! to write and flush it; [`purge`] what of the log may go; [`directory`] whether a start may
-//! trust what it finds; [`base`] which store is the store, and [`install`] how another server's
-//! takes its place; [`epochs`], [`myid`] and [`dynamic`] the files that an ensemble adds.
+//! trust what it finds; [`base`] which store is the store, [`snap`] how it is sent to
+//! another server, and [`install`] how another server's takes its place; [`epochs`], [`myid`] and [`dynamic`] the files that an ensemble adds.
 //!
 //! Invariants: nothing is durable before the sync that makes it so returned; what cannot be read
 //! without doubt is refused with what was found and what to do, never guessed.
@@ -29,6 +29,7 @@ pub mod purge;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
 mod small;
+pub mod snap;
 pub mod store;
 
 pub use error::{Corrupt, Error, Result};

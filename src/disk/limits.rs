@@ -83,6 +83,10 @@ pub const COMPACTION_BUFFER: usize = 256 << 10;
 /// configuration) has at most this many bytes.
 pub const SMALL_FILE: u64 = 1 << 20;
 
+/// Sending a store to another server: the tree is handed out in pieces of this size, or of one row
+/// when it is larger.
+pub const SNAP_PIECE: usize = 64 << 10;
+
 /// Taking a store over from another server: rows are written when a batch holds this much. A batch
 /// is held three times while it is written, beside a server that may hold its old tree.
 pub const INSTALL_BATCH: usize = 4 << 20;

@@ -1,5 +1,4 @@
-//! What it costs to take another server's snapshot over, and to read a held state back for
-//! another server: time, processor time and memory.
+//! What it costs to take another server's tree over, and to send a held state of it on: time, processor time and memory.
 //!
 //! `install_cost <folder> [rows]`
 //!
@@ -15,8 +14,9 @@ use zk_disk::files::{Files, OsFiles};
 use zk_disk::install::{self, Incoming};
 use zk_disk::log::Options;
 use zk_disk::rocks::RocksStore;
+use zk_disk::snap;
 use zk_disk::store::Store;
-use zk_wire::file::snapshot::OPEN_ACL;
+use zk_wire::quorum::snap::OPEN_ACL;
 use zk_wire::stat::StatPersisted;
 
 /// Processor time of this process, and its resident memory in KiB.
@@ -80,13 +80,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     install::take_over(&files, &layout, &complete.store, Options::default())?;
     say("switch");
     let snapshot = complete.store.snapshot()?;
-    let (mut nodes, mut bytes) = (0_u64, 0_u64);
-    snapshot.scan(None, &mut |path, row| {
-        nodes += 1;
-        bytes += (path.len() + row.data.map_or(0, <[u8]>::len)) as u64;
+    let mut bytes = 0_u64;
+    let sent = snap::send(&snapshot, &mut |piece| {
+        bytes += piece.len() as u64;
         ControlFlow::Continue(())
     })?;
-    say("read back");
-    println!("{nodes} nodes, {bytes} bytes of paths and data");
+    say("sending");
+    println!(
+        "{} nodes, {bytes} bytes sent, {sent:?}",
+        complete.tree.node_count
+    );
     Ok(())
 }

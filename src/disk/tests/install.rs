@@ -20,10 +20,10 @@ use zk_disk::install::{self, Complete, Incoming};
 use zk_disk::log::{Options, Reader, Staged, Writer};
 use zk_disk::model::ModelFiles;
 use zk_disk::store::{Base, Batch, Discard, Merged, Meta, ModelStore, Store};
-use zk_disk::{Error, Result};
+use zk_disk::{Error, Result, snap};
 use zk_wire::OpCode;
 use zk_wire::client::{Acl, Id};
-use zk_wire::file::snapshot::OPEN_ACL;
+use zk_wire::quorum::snap::{OPEN_ACL, SnapDecoder, SnapItem, SnapProgress};
 use zk_wire::stat::StatPersisted;
 use zk_wire::txn::{Txn, TxnBody, TxnHeader};
 
@@ -404,6 +404,102 @@ fn everything_arrives_and_the_log_goes_on() {
         writer.cut(end, SNAP).unwrap();
         writer.close().unwrap();
         assert!(check(&machine, &sent, records));
+    }
+}
+
+/// The tree behind a SNAP packet, as a server sends it.
+fn tree_of(store: &dyn Store) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let snapshot = store.snapshot().unwrap();
+    let sent = snap::send(&snapshot, &mut |piece| {
+        bytes.extend_from_slice(piece);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(sent.unwrap(), ControlFlow::Continue(()));
+    bytes
+}
+
+/// Takes such a tree, given in pieces, and returns what it did not take.
+fn take_tree<'a>(
+    mut bytes: &'a [u8],
+    incoming: &mut Incoming<ModelStore>,
+    dice: &mut Dice,
+) -> &'a [u8] {
+    let mut decoder = SnapDecoder::new(10_000);
+    let mut there = 0;
+    loop {
+        match decoder.next(&bytes[..there]).unwrap() {
+            SnapProgress::Item(item, taken) => {
+                let end = item == SnapItem::End;
+                incoming.item(item).unwrap();
+                (bytes, there) = (&bytes[taken..], there - taken);
+                if end {
+                    return bytes;
+                }
+            }
+            SnapProgress::More(_) => there = bytes.len().min(there + 1 + dice.below(90) as usize),
+            SnapProgress::Done => panic!("done before its end"),
+        }
+    }
+}
+
+#[test]
+fn what_one_sends_another_takes() {
+    let sent = sent();
+    let first = Machine::new();
+    install(&first, &sent, false).unwrap();
+    let store = first.boot().unwrap().store;
+    let mut bytes = tree_of(&store);
+    bytes.extend_from_slice(b"what follows");
+    for seed in 0..20 {
+        let second = Machine::new();
+        let mut incoming = second.begin().unwrap();
+        let left = take_tree(&bytes, &mut incoming, &mut Dice(seed));
+        assert_eq!(left, b"what follows");
+        let complete = incoming.complete().unwrap();
+        install::seal(&complete, SNAP, SNAP).unwrap();
+        check_store(&complete.store, &sent);
+        // Every list is told once and in use, so the next one gets the very same.
+        assert_eq!(tree_of(&complete.store), bytes[..bytes.len() - 12]);
+    }
+    // Whoever takes it may have enough.
+    let mut pieces = 0;
+    let snapshot = store.snapshot().unwrap();
+    let given_up = snap::send(&snapshot, &mut |_| {
+        pieces += 1;
+        ControlFlow::Break(())
+    });
+    assert_eq!((given_up.unwrap(), pieces), (ControlFlow::Break(()), 1));
+}
+
+#[test]
+fn a_store_that_lacks_its_window_is_not_sent_on() {
+    let machine = Machine::new();
+    install(&machine, &sent(), true).unwrap();
+    let store = machine.boot().unwrap().store;
+    let snapshot = store.snapshot().unwrap();
+    let refused = snap::send(&snapshot, &mut |_| panic!("a piece was sent"));
+    assert!(matches!(refused, Err(Error::Store { .. })), "{refused:?}");
+}
+
+#[test]
+fn the_trees_that_java_sends_are_taken() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/quorum/Tree");
+    for case in ["new", "history", "half_way"] {
+        let bytes = std::fs::read(folder.join(format!("{case}.bin"))).unwrap();
+        let machine = Machine::new();
+        let mut incoming = machine.begin().unwrap();
+        let left = take_tree(&bytes, &mut incoming, &mut Dice(1));
+        assert!(left.is_empty());
+        let complete = incoming.complete().unwrap();
+        assert_eq!(complete.unresolved, 0, "{case}");
+        if case == "new" {
+            assert_eq!(complete.tree.digest, zk_wire::digest::EMPTY_TREE);
+            let tree = Tree::new(Config::default().extended, 7);
+            let (count, size) = (tree.node_count(), tree.data_size());
+            let found = (complete.tree.node_count, complete.tree.data_size);
+            assert_eq!(found, (count, size));
+        }
     }
 }
 

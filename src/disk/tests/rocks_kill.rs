@@ -21,7 +21,7 @@ use zk_disk::install::{self, Incoming};
 use zk_disk::log::{self, Reader, Staged};
 use zk_disk::rocks::RocksStore;
 use zk_disk::store::{Discard, Merged, Store};
-use zk_wire::file::snapshot::OPEN_ACL;
+use zk_wire::quorum::snap::OPEN_ACL;
 use zk_wire::stat::StatPersisted;
 
 const KILLS: u64 = 12;
