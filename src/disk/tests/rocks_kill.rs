@@ -113,6 +113,9 @@ fn install_child(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
             staged.sync()?;
         }
         install::seal(&complete, snapshot, staged.close()?)?;
+        // About to be switched to.
+        writeln!(out, "-{epoch}")?;
+        out.flush()?;
         install::switch(&*files, &layout, &complete)?;
         let (mut writer, _) = install::take_over(&files, &layout, &complete.store, OPTIONS)?;
         // The old store is closed here, and removed by the next installation.
@@ -177,15 +180,15 @@ fn start(word: &str, folder: &Path) -> (Child, Lines<BufReader<ChildStdout>>) {
     (process, lines)
 }
 
-/// Lets a few lines come, kills at a moment that falls anywhere, and returns the number in the
-/// last line.
-fn kill(word: &str, folder: &Path, lines: u64, dice: &mut Dice) -> i64 {
+/// Lets a few lines come, kills at any moment of so many microseconds behind, and returns the
+/// number in the last line.
+fn kill(word: &str, folder: &Path, lines: u64, within: u64, dice: &mut Dice) -> i64 {
     let (mut process, mut said) = start(word, folder);
     let mut last = 0;
     for _ in 0..lines {
         last = said.next().unwrap().unwrap().parse().unwrap();
     }
-    std::thread::sleep(Duration::from_micros(dice.below(20_000)));
+    std::thread::sleep(Duration::from_micros(dice.below(within)));
     process.kill().unwrap();
     process.wait().unwrap();
     said.map_while(Result::ok)
@@ -199,8 +202,11 @@ fn installations() {
     let mut dice = Dice(11);
     let mut finished = 0;
     for n in 0..KILLS {
-        let lines = 1 + dice.below(2);
-        let said = kill("install", folder.path(), lines, &mut dice);
+        let lines = 1 + dice.below(4);
+        let said = match kill("install", folder.path(), lines, 20_000, &mut dice) {
+            next @ ..0 => -next - 1,
+            epoch => epoch,
+        };
         let found = check_installed(folder.path()).unwrap_or_else(|e| panic!("kill {n}: {e}"));
         assert!(
             found == said || found == said + 1,
@@ -237,7 +243,7 @@ fn writes() {
     for n in 0..KILLS {
         // A few flushes, then a moment that falls within one among others.
         let lines = 3 + dice.below(10);
-        let flushed = kill("child", folder.path(), lines, &mut dice);
+        let flushed = kill("child", folder.path(), lines, 20_000, &mut dice);
         let store = RocksStore::open(folder.path()).unwrap();
         let at = store.meta().unwrap().unwrap().tree.zxid.0;
         assert!(
