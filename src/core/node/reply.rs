@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use jute::Encode;
 use zk_wire::client::{
-    Create2Response, MultiResult, PathResponse, StatResponse, encode_multi_results,
+    Create2Response, MultiResult, PathResponse, ReconfigResponse, StatResponse,
+    encode_multi_results,
 };
 use zk_wire::txn::{SubTxn, TxnBody};
 use zk_wire::{Code, OpCode};
@@ -61,7 +62,21 @@ pub(super) fn respond(
                 }),
             );
         }
-        Answer::Stat(stat) => reply(0, Some(&StatResponse { stat: *stat })),
+        Answer::Stat(stat) => match body {
+            // The new configuration, as it is in force now.
+            TxnBody::SetData {
+                op: OpCode::Reconfig,
+                data,
+                ..
+            } => reply(
+                0,
+                Some(&ReconfigResponse {
+                    data: *data,
+                    stat: *stat,
+                }),
+            ),
+            _ => reply(0, Some(&StatResponse { stat: *stat })),
+        },
         Answer::Multi(answers) => {
             let TxnBody::Multi(subs) = body else {
                 panic!("a multi's answer for {:?}", body.op());

@@ -16,6 +16,7 @@ use crate::watch::Event;
 mod leader;
 mod learner;
 mod local;
+mod odd;
 
 const LINK: LinkId = LinkId(7);
 const OTHER: LinkId = LinkId(8);
