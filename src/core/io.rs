@@ -120,7 +120,7 @@ pub enum Effect {
         timeout_ms: i32,
     },
     /// On a leader: the oldest sync of the server behind this link is answered. Leaves behind the
-    /// commits that were told before.
+    /// commits that were told before, and in front of any later one.
     SyncReply {
         /// Which server's.
         link: LinkId,

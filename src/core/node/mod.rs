@@ -547,8 +547,12 @@ impl Node {
         Ok(())
     }
 
-    /// Everything up to `zxid` is certain, and told to whoever must hear it before the answers of
-    /// [`Effect::SyncReply`].
+    /// Everything up to `zxid` is certain.
+    ///
+    /// On a leader this is to be said of each transaction by itself, when its commit was sent and
+    /// before that of the next is: what comes of it, [`Effect::SyncReply`], leaves in between. A
+    /// learner takes the commit of a write that was asked for behind a sync for somebody else's
+    /// as long as the sync has no answer, and so does Java's.
     ///
     /// # Panics
     /// It was further already.

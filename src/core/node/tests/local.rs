@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn with_local(mut server: Server, upgrade: bool) -> Server {
+pub(super) fn with_local(mut server: Server, upgrade: bool) -> Server {
     let config = Config {
         local_sessions: true,
         local_upgrade: upgrade,

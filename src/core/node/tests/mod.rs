@@ -17,6 +17,7 @@ mod leader;
 mod learner;
 mod local;
 mod odd;
+mod walk;
 
 const LINK: LinkId = LinkId(7);
 const OTHER: LinkId = LinkId(8);
