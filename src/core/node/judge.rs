@@ -11,6 +11,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -27,6 +28,7 @@ use crate::config::Config;
 use crate::ids::{ConnId, LinkId, Now, SessionId, Zxid};
 use crate::io::{Effect, Grant, Origin, Submit};
 use crate::limits::{LAST_COUNTER, MISSING_AT_ONCE};
+use crate::op::reconfig::Membership;
 use crate::op::{self, Stop};
 use crate::owner;
 use crate::pending::Pending;
@@ -59,6 +61,7 @@ pub(super) struct Desk<'a> {
     pub config: &'a Arc<Config>,
     /// Whether zxids have an epoch, which the counter must not run into.
     pub leads: bool,
+    pub membership: Option<&'a Membership>,
     pub tree: &'a Tree,
     pub now: Now,
     pub ledger: &'a mut Ledger,
@@ -369,7 +372,8 @@ impl Judge {
             self.propose(desk, (origin.session, 0), &body, By::Nobody);
         }
         let asker = (origin.session, Owner::Me);
-        let body = match self.judge(desk, asker, &origin.ids, op, body) {
+        let mut text = String::new();
+        let body = match self.judge(desk, asker, &origin.ids, op, body, &mut text) {
             Ok(body) => body,
             Err(Refusal::Undecodable) => {
                 // No transaction: it must never reach another server (Java logs one under the
@@ -399,6 +403,7 @@ impl Judge {
             ids,
         } = asked;
         let owner = Owner::Link(*link);
+        let mut text = String::new();
         let body = match op {
             OpCode::Sync => {
                 desk.ledger.sync(*link, desk.out);
@@ -428,12 +433,14 @@ impl Judge {
             | OpCode::SetData
             | OpCode::SetAcl
             | OpCode::Multi
-            | OpCode::Reconfig => match self.judge(desk, (*session, owner), ids, *op, body) {
-                Ok(body) => Ok(body),
-                Err(Refusal::Undecodable) => Err(Code::MarshallingError),
-                Err(Refusal::Stop(Stop::Code(code))) => Err(code),
-                Err(Refusal::Stop(Stop::Need(need))) => return Err(need),
-            },
+            | OpCode::Reconfig => {
+                match self.judge(desk, (*session, owner), ids, *op, body, &mut text) {
+                    Ok(body) => Ok(body),
+                    Err(Refusal::Undecodable) => Err(Code::MarshallingError),
+                    Err(Refusal::Stop(Stop::Code(code))) => Err(code),
+                    Err(Refusal::Stop(Stop::Need(need))) => return Err(need),
+                }
+            }
             OpCode::Exists
             | OpCode::GetData
             | OpCode::GetAcl
@@ -465,14 +472,16 @@ impl Judge {
         ids: &Ids,
         op: OpCode,
         body: &'a [u8],
+        text: &'a mut String,
     ) -> Result<TxnBody<'a>, Refusal> {
         let (allowed, allowed_ephemeral) = self.check_session(desk.config, session, owner);
         let mut p = self.prep(desk);
         p.session = session;
         p.allowed = allowed;
         p.allowed_ephemeral = allowed_ephemeral;
+        p.membership = desk.membership;
         p.ids = ids;
-        let body = prepare(&mut p, op, body, desk.config.max_field);
+        let body = prepare(&mut p, op, body, text, desk.config.max_field);
         if let Some(path) = p.exceeded.take() {
             let top = namespace(&path).map(Into::into);
             self.counts.quota_exceeded.extend(top);

@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::ids::{self, ConnId, LinkId, Marks, SessionId, Zxid};
 use crate::io::{Applied, Effect, Grant, Origin, Post, Reply};
 use crate::limits::{LOOK_AHEAD, MISSING_AT_ONCE};
+use crate::op::reconfig::CONFIG;
 use crate::op::{self, Apply};
 use crate::tree::{Need, Tree};
 use crate::watch::Watches;
@@ -122,9 +123,6 @@ pub(super) struct Ledger {
     pub fuzzy_until: Zxid,
     pub marks: Marks,
 }
-
-/// Where the configuration of the ensemble is to be read.
-const CONFIG: &str = "/zookeeper/config";
 
 impl Ledger {
     /// Everything up to `marks.applied` is in the tree, and nothing waits.

@@ -25,6 +25,7 @@ use crate::acl::Ids;
 use crate::config::Config;
 use crate::ids::{self, ConnId, LinkId, Marks, Now, SessionId, Zxid};
 use crate::io::{Applied, Effect, Input, Origin, Post, Submit};
+use crate::op::reconfig::Membership;
 use crate::session::{Owner, Tracker};
 use crate::tally::Counts;
 use crate::tree::Tree;
@@ -95,6 +96,7 @@ pub struct Node {
     judge: Judge,
     ledger: Ledger,
     forward: Forward,
+    membership: Option<Membership>,
 }
 
 impl Node {
@@ -129,6 +131,7 @@ impl Node {
             judge,
             ledger,
             forward: Forward::default(),
+            membership: None,
         };
         node.work(tree, now, false, out);
         node
@@ -162,6 +165,7 @@ impl Node {
             judge,
             ledger,
             forward: Forward::default(),
+            membership: None,
         }
     }
 
@@ -291,6 +295,7 @@ impl Node {
         let mut desk = Desk {
             config: &self.config,
             leads: matches!(self.role, Role::Leader { .. }),
+            membership: self.membership.as_ref(),
             tree,
             now,
             ledger: &mut self.ledger,
@@ -428,6 +433,7 @@ impl Node {
         for origin in lost {
             self.ledger.lose(origin);
         }
+        self.membership = None;
         self.role = Role::Resting;
     }
 
@@ -583,6 +589,11 @@ impl Node {
             version,
             wall_ms: now.wall_ms,
         });
+    }
+
+    /// On a leader: what a reconfiguration is judged by from now on. Without it there is none.
+    pub fn set_membership(&mut self, membership: Option<Membership>) {
+        self.membership = membership;
     }
 
     /// On a leader: what a client of the server behind `link` asks. Returns whether it is

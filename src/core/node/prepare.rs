@@ -2,6 +2,8 @@
 //!
 //! It does not know the queue, and changes only the pending state.
 
+use alloc::string::String;
+
 use jute::Decode;
 use zk_wire::client::{
     CreateRequest, CreateTtlRequest, DeleteRequest, ReconfigRequest, SetAclRequest, SetDataRequest,
@@ -46,6 +48,7 @@ pub(super) fn prep<'a>(
         session: SessionId(0),
         allowed: Ok(()),
         allowed_ephemeral: Ok(()),
+        membership: None,
         ids: &[],
         exceeded: None,
     }
@@ -55,11 +58,13 @@ fn parse<'a, T: Decode<'a>>(body: &'a [u8], max_field: usize) -> Result<T, Refus
     op::decode(body, max_field).map_err(|_| Refusal::Undecodable)
 }
 
-/// The transaction of a request, noted in the pending state.
+/// The transaction of a request, noted in the pending state. What of it is not in `body` is put
+/// into `text`.
 pub(super) fn prepare<'a>(
     p: &mut Prep<'_>,
     op: OpCode,
     body: &'a [u8],
+    text: &'a mut String,
     max_field: usize,
 ) -> Result<TxnBody<'a>, Refusal> {
     Ok(match op {
@@ -79,11 +84,8 @@ pub(super) fn prepare<'a>(
             op::multi::prepare(p, ops)?
         }
         OpCode::Reconfig => {
-            let _: ReconfigRequest<'_> = parse(body, max_field)?;
-            match op::reconfig::prepare(p.config.reconfig_enabled) {
-                Ok(never) => match never {},
-                Err(stop) => return Err(stop.into()),
-            }
+            let request: ReconfigRequest<'_> = parse(body, max_field)?;
+            op::reconfig::prepare(p, &request, text)?
         }
         OpCode::Exists
         | OpCode::GetData

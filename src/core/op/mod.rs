@@ -93,6 +93,8 @@ pub struct Prep<'a> {
     pub allowed: Result<(), Code>,
     /// Whether it may own nodes: only a session that all servers know may.
     pub allowed_ephemeral: Result<(), Code>,
+    /// The ensemble, on a leader.
+    pub membership: Option<&'a reconfig::Membership>,
     /// Identities at the request's receipt.
     pub ids: &'a [Identity],
     /// A path that a hard quota has refused.

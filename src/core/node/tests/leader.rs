@@ -200,3 +200,67 @@ fn a_leader_whose_counter_is_used_up_proposes_nothing_more() {
     leader.connect(3);
     assert_eq!(leader.out, [Effect::Resign], "once, and nothing else");
 }
+
+#[test]
+fn a_reconfiguration_is_a_write_of_the_configuration_node() {
+    use zk_wire::quorum::config::QuorumConfig;
+    let mut leader = Server::resting(1);
+    let enabled = Config {
+        reconfig_enabled: true,
+        ..(**leader.node.config()).clone()
+    };
+    leader.node.config = Arc::new(enabled);
+    leader.lead(1);
+    leader.connect(1);
+    leader.settle();
+    let session = leader.session(1);
+    let request = zk_wire::client::ReconfigRequest {
+        joining: Some("server.3=c:1:2;5".into()),
+        leaving: None,
+        new_members: None,
+        config_id: -1,
+    };
+    leader.request(1, session, 1, OpCode::Reconfig, request.to_vec());
+    let lines = "server.1=a:1:2;5\nserver.2=b:1:2;5\nversion=7";
+    let config = QuorumConfig::parse(lines, false).expect("a configuration");
+    let membership = Membership {
+        committed: 7,
+        last_seen: Arc::new(config),
+        synced: [1, 2].into(),
+        standalone_enabled: true,
+        multi_address: false,
+    };
+    leader.node.set_membership(Some(membership.clone()));
+    // Nobody but an administrator may write the node.
+    leader.request(1, session, 2, OpCode::Reconfig, request.to_vec());
+    let open = [crate::acl::world(crate::acl::perm::ALL)].into();
+    let config = "/zookeeper/config";
+    leader.tree.set_acl(config, &open, 0).expect("set");
+    leader.settle();
+    leader.request(1, session, 3, OpCode::Reconfig, request.to_vec());
+    let payloads = leader.settle();
+    let refused = [Code::Unimplemented, Code::NoAuth].map(Code::to_i32);
+    assert_eq!(
+        errors(&leader, 1),
+        [(1, refused[0]), (2, refused[1]), (3, 0)]
+    );
+    let zxid = payloads[0].0;
+    let text = zk_wire::txn::reconfig_text(&payloads[0].1).expect("a reconfiguration");
+    let node = leader.tree.get(config).expect("resident").expect("a node");
+    assert_eq!(node.data(), Some(text));
+    let stat = node.stat();
+    assert_eq!((stat.version, stat.mzxid), (-1, zxid.0));
+    let text = core::str::from_utf8(text).expect("text");
+    let next = QuorumConfig::parse(text, false).expect("a configuration");
+    assert_eq!((next.version, next.members.len()), (zxid.0, 3));
+    // Under way until it is in force.
+    let last_seen = Arc::new(next);
+    leader.node.set_membership(Some(Membership {
+        last_seen,
+        ..membership
+    }));
+    leader.request(1, session, 4, OpCode::Reconfig, request.to_vec());
+    leader.settle();
+    let under_way = Code::ReconfigInProgress.to_i32();
+    assert_eq!(errors(&leader, 1)[3], (4, under_way));
+}
