@@ -380,6 +380,7 @@ impl Resolver {
             (None, Some(property)) => java::parse_int(property).unwrap_or(0),
             _ => self.int(probe),
         };
+        let sync_enabled = self.flag("syncEnabled");
         // `true` in this case only.
         let nodelay = |name: &str| self.text(name).is_none_or(|set| set.value == "true");
         EnsembleConfig {
@@ -414,8 +415,8 @@ impl Resolver {
             local_sessions: self.flag("localSessionsEnabled"),
             local_sessions_upgrading: self.flag("localSessionsUpgradingEnabled"),
             sync_enabled: match self.text("observer.syncEnabled") {
-                Some(_) => self.flag("observer.syncEnabled"),
-                None => self.flag("syncEnabled"),
+                Some(set) => java::parse_boolean(&set.value),
+                None => sync_enabled,
             },
             max_time_to_wait_for_epoch_ms: u32::try_from(self.int("leader.maxTimeToWaitForEpoch"))
                 .ok(),
