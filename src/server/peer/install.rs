@@ -45,7 +45,8 @@ pub trait SnapSinks: Send + Sync {
     fn begin(&self, zxid: Zxid) -> Result<Box<dyn SnapSink>, String>;
 }
 
-type Outcome = Result<BytesMut, String>;
+/// What is behind it; `None` where the link has ended before its end.
+type Outcome = Result<Option<BytesMut>, String>;
 
 /// Reads a snapshot whose first bytes may be in `buf` already. Leaves what follows it there.
 ///
@@ -70,11 +71,11 @@ pub(super) async fn receive(
         .map_err(|error| format!("no thread to take a snapshot: {error}"))?;
     tokio::pin!(outcome);
     let mut heard = Instant::now();
-    let rest = loop {
+    let taken = loop {
         if !buf.is_empty() {
             tokio::select! {
                 biased;
-                rest = &mut outcome => break rest,
+                taken = &mut outcome => break taken,
                 room = blocks.reserve() => {
                     if let Ok(room) = room {
                         room.send(buf.split().freeze());
@@ -89,17 +90,23 @@ pub(super) async fn receive(
             }
         }
         reserve(buf);
-        tokio::select! {
+        let read = tokio::select! {
             biased;
-            rest = &mut outcome => break rest,
-            read = reader.read_buf(buf) => match read {
-                Ok(0) => return Err("it has closed the connection in the middle of a snapshot".into()),
-                Ok(_) => {}
-                Err(error) => return Err(error.to_string()),
-            },
+            taken = &mut outcome => break taken,
+            read = reader.read_buf(buf) => read,
+        };
+        match read {
+            Ok(0) => {
+                // All of it may have come.
+                drop(blocks);
+                break outcome.await;
+            }
+            Ok(_) => {}
+            Err(error) => return Err(error.to_string()),
         }
     };
-    let mut rest = rest.map_err(|_| "taking the snapshot has failed".to_string())??;
+    let taken = taken.map_err(|_| "taking the snapshot has failed".to_string())??;
+    let mut rest = taken.ok_or("it has closed the connection in the middle of a snapshot")?;
     rest.unsplit(buf.split());
     *buf = rest;
     (ends.sink)(Delivery::free(vec![In::SnapRead(link)]));
@@ -128,15 +135,16 @@ fn install(
             }
             SnapProgress::More(_) => match blocks.blocking_recv() {
                 Some(block) => buf.extend_from_slice(&block),
-                None => return Err("the link has ended".into()),
+                None => return Ok(None),
             },
             SnapProgress::Done => break,
         }
     }
     sink.finish()?;
+    // What is under way is behind it.
     blocks.close();
     while let Some(block) = blocks.blocking_recv() {
         buf.extend_from_slice(&block);
     }
-    Ok(buf)
+    Ok(Some(buf))
 }

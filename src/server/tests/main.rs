@@ -11,6 +11,7 @@ mod harness;
 mod limits;
 mod log;
 mod metrics;
+mod peers;
 mod startup;
 mod store;
 mod throttles;
