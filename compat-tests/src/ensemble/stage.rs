@@ -160,6 +160,16 @@ impl Stage {
         self.begun.elapsed()
     }
 
+    /// Where a member's quorum port is, or would be.
+    pub fn quorum(&self, id: u8) -> SocketAddr {
+        SocketAddr::from((self.net.address(id), QUORUM_PORT))
+    }
+
+    /// Where a member's election port is, or would be.
+    pub fn election(&self, id: u8) -> SocketAddr {
+        SocketAddr::from((self.net.address(id), ELECTION_PORT))
+    }
+
     /// All ids.
     pub fn ids(&self) -> Vec<u8> {
         self.members.iter().map(Member::id).collect()
@@ -423,7 +433,14 @@ impl Stage {
     pub fn rest(&mut self) -> Result<(i64, i64), String> {
         self.load.pause()?;
         let leader = self.all_serve()?;
-        let from = self.same_zxid()?;
+        // A leader without a transaction of its epoch shows the epoch's beginning, its followers do not.
+        let from = self
+            .members
+            .iter()
+            .filter(|member| member.expected())
+            .filter_map(Member::zxid)
+            .max()
+            .ok_or("nobody shows a zxid")?;
         let addr = self.member(leader)?.client;
         let mut session = Session::on(addr, SESSION_MS, SETTLE)?;
         let mut body = Out::new();

@@ -136,7 +136,7 @@ struct Cutter {
 }
 
 /// How the tree after SNAP ends: the path "/" that ends the nodes, then the signature.
-const TREE_END: &[u8] = b"\0\0\0\x01/\0\0\0\x0aBenWasHere";
+pub const TREE_END: &[u8] = b"\0\0\0\x01/\0\0\0\x0aBenWasHere";
 
 /// kind, zxid, length of the data.
 type Cut = (i32, i64, Option<usize>);

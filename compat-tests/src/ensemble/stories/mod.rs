@@ -8,6 +8,7 @@ mod five;
 mod follower;
 mod leader;
 mod rolling;
+mod scripted;
 
 use std::path::Path;
 
@@ -38,7 +39,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const STORIES: [Story; 5] = [
+pub const STORIES: [Story; 6] = [
     Story {
         name: "follower",
         about: "member 1 follows: DIFF, SNAP under load, DIFF from the log, kill -9 of the leader and \
@@ -75,6 +76,14 @@ pub const STORIES: [Story; 5] = [
         voters: 3,
         setting: Setting::default,
         play: rolling::play,
+    },
+    Story {
+        name: "scripted",
+        about: "member 1 alone under a scripted leader, then scripted learners at member 2: trees, \
+                held COMMITs, cuts, doubtful words",
+        voters: 3,
+        setting: Setting::default,
+        play: scripted::play,
     },
 ];
 
