@@ -26,6 +26,7 @@ play() {
 if [ -z "$binary" ]; then
     play leader J,J,J
     play scripted J,J,J
+    play rolling J,J,J
 else
     play follower Z,J,J,Zo
     play leader J,J,Z

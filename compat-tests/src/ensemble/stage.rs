@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use compat_tests::raw::{Out, text};
 
 use super::client::{Session, op};
+use super::foreign::{self, Foreign, MAKES};
 use super::limits::{
     DIAL, HANDSHAKE, INIT_LIMIT, POLL, SESSION_MS, SETTLE, SETTLE_WRITES, SYNC_LIMIT, SYNC_TIME,
     TICK_MS,
@@ -41,6 +42,8 @@ pub struct Setting {
 pub struct Stage {
     /// The load.
     pub load: Load,
+    /// Clients of other makes; none before [`Stage::foreigners`].
+    pub foreign: Vec<Foreign>,
     members: Vec<Member>,
     taps: Option<Taps>,
     net: Net,
@@ -52,6 +55,11 @@ pub struct Stage {
 /// Where the tap of a pair listens: on the address of the one who is dialled, on a port of the dialler's.
 fn tap_port(port: u16, dialler: u8) -> u16 {
     port + 1 + u16::from(dialler)
+}
+
+/// Whether this is a server of 3.8.
+fn is_old(kind: &Kind) -> bool {
+    matches!(kind, Kind::Java(version) if version.starts_with("3.8."))
 }
 
 impl Stage {
@@ -137,6 +145,7 @@ impl Stage {
         let servers: Vec<SocketAddr> = seats.iter().map(|seat| net.client(seat.id)).collect();
         Ok(Stage {
             load: Load::new(&servers),
+            foreign: Vec::new(),
             members,
             taps,
             net,
@@ -242,6 +251,27 @@ impl Stage {
         }
         self.note(format!("{leader} leads"));
         Ok(leader)
+    }
+
+    /// Starts a client of each other make, on all servers.
+    ///
+    /// # Errors
+    /// One does not begin.
+    pub fn foreigners(&mut self) -> Result<(), String> {
+        foreign::setup()?;
+        let servers: Vec<SocketAddr> = self.members.iter().map(|member| member.client).collect();
+        for make in MAKES {
+            self.foreign.push(Foreign::start(make, &servers)?);
+        }
+        Ok(())
+    }
+
+    /// What each client of another make has lost so far.
+    pub fn foreign_losses(&self) -> Vec<(&'static str, u32)> {
+        self.foreign
+            .iter()
+            .map(|client| (client.make, client.said().losses))
+            .collect()
     }
 
     /// Waits for a condition of the whole.
@@ -402,9 +432,8 @@ impl Stage {
     /// Servers of 3.8 leave a leader whose COMMIT comes after NEWLEADER while its PROPOSAL came before
     /// (ZOOKEEPER-4394), which a Java leader does not avoid.
     fn may_retry(&mut self, learner: u8, leader: u8) -> Result<bool, String> {
-        let old = |kind: &Kind| matches!(kind, Kind::Java(version) if version.starts_with("3.8."));
         let java = |kind: &Kind| matches!(kind, Kind::Java(_));
-        Ok(old(&self.member(learner)?.seat.kind) && java(&self.member(leader)?.seat.kind))
+        Ok(is_old(&self.member(learner)?.seat.kind) && java(&self.member(leader)?.seat.kind))
     }
 
     /// Kills the leader, waits for the next one among the others and for writes: the new leader and the
@@ -494,6 +523,9 @@ impl Stage {
     /// Anything is not as it must be.
     pub fn verify(&mut self, after: &str) -> Result<(), String> {
         self.load.pause()?;
+        for client in &mut self.foreign {
+            client.pause()?;
+        }
         self.all_serve()?;
         let before = self.mismatches()?;
         let (from, zxid) = self.rest()?;
@@ -532,6 +564,15 @@ impl Stage {
             wrong.extend(journal.wrongs.iter().cloned());
             (journal.acknowledged, journal.lost, journal.moves)
         };
+        for client in &self.foreign {
+            let said = client.said();
+            for (id, tree) in &trees {
+                for line in verify::against_words(&said, tree) {
+                    wrong.push(format!("{id}: {line}"));
+                }
+            }
+            wrong.extend(said.wrongs.iter().cloned());
+        }
         wrong.extend(verify::same_trees(&trees));
         if let Some(taps) = &self.taps {
             wrong.extend(taps.offences().into_iter().take(10));
@@ -546,6 +587,9 @@ impl Stage {
             trees.len()
         ));
         self.load.resume();
+        for client in &mut self.foreign {
+            client.resume()?;
+        }
         Ok(())
     }
 
@@ -567,8 +611,9 @@ impl Stage {
 
     /// Whether a member may have counted wrong digests before it came to rest. A Java leader's SNAP
     /// may run ahead of its zxid, and a Java learner compares the digests of the transactions that it
-    /// then has twice; one of 3.8 also logs them in another order, and counts them at its next start.
-    /// Where no taps tell, a Java server among others is believed.
+    /// then has twice. A server of 3.8 that has left a Java leader (see `may_retry`) logs the same
+    /// transactions again, and counts them at its next start. Where no taps tell, a Java server among
+    /// others is believed.
     fn excused(&mut self, id: u8) -> Result<bool, String> {
         let java = |stage: &mut Stage, id: u8| -> Result<bool, String> {
             Ok(matches!(stage.member(id)?.seat.kind, Kind::Java(_)))
@@ -589,13 +634,14 @@ impl Stage {
             }
             return Ok(false);
         };
-        let trees: Vec<u8> = taps
-            .syncs(id, self.begun)
+        let syncs = taps.syncs(id, self.begun);
+        let old = is_old(&self.member(id)?.seat.kind);
+        let leaders: Vec<u8> = syncs
             .iter()
-            .filter(|sync| sync.kind == kind::SNAP)
+            .filter(|sync| sync.kind == kind::SNAP || old)
             .map(|sync| sync.leader)
             .collect();
-        for leader in trees {
+        for leader in leaders {
             if java(self, leader)? {
                 return Ok(true);
             }
@@ -706,6 +752,20 @@ impl Stage {
     /// The load does not end, or the folder stays.
     pub fn finish(mut self) -> Result<(), String> {
         self.load.stop()?;
+        for client in &mut self.foreign {
+            client.stop()?;
+        }
+        for client in &self.foreign {
+            let said = client.said();
+            self.note(format!(
+                "{}: {} nodes, {} changes, {} events, {} losses",
+                client.make,
+                said.nodes.len(),
+                said.sets,
+                said.events,
+                said.losses
+            ));
+        }
         if let Some(taps) = &self.taps {
             self.note(format!("packets: {}", taps.counts()));
         }

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::load::{Deleted, Journal};
+use super::foreign::Said;
+use super::load::{Deleted, Journal, ROOT};
 use super::tree::{Tree, differences};
 
 /// Differences shown of one comparison.
@@ -108,10 +109,30 @@ pub fn against_journal(journal: &Journal, tree: &Tree) -> Vec<String> {
     }
     // An ephemeral node whose session has been closed must be gone too.
     for (path, shown) in tree {
-        let ephemeral = path.ends_with("/here") && shown.owner() != 0;
+        let ephemeral = path.starts_with(ROOT) && path.ends_with("/here") && shown.owner() != 0;
         if ephemeral && !journal.ephemerals.contains_key(path) {
             lines.push(format!("{path} is there, its session is not"));
         }
+    }
+    lines.truncate(SHOWN);
+    lines
+}
+
+/// What a tree lacks of what a client of another make was told.
+pub fn against_words(said: &Said, tree: &Tree) -> Vec<String> {
+    let mut lines: Vec<String> = said
+        .nodes
+        .iter()
+        .filter(|(path, data)| {
+            tree.get(path)
+                .is_none_or(|shown| shown.data != data.as_bytes())
+        })
+        .map(|(path, _)| format!("{path} was acknowledged and is gone"))
+        .collect();
+    if let Some((path, session)) = &said.ephemeral
+        && tree.get(path).is_none_or(|shown| shown.owner() != *session)
+    {
+        lines.push(format!("{path} is gone, its session {session:#x} is not"));
     }
     lines.truncate(SHOWN);
     lines
@@ -164,7 +185,7 @@ mod tests {
         journal.nodes.insert("/b".into(), node(Deleted::Yes));
         journal.nodes.insert("/c".into(), node(Deleted::Maybe));
         journal.counters.insert("/n".into(), (3, 5));
-        journal.ephemerals.insert("/c1/here".into(), 9);
+        journal.ephemerals.insert("/load/c1/here".into(), 9);
         let mut stat = 5i64.to_be_bytes().to_vec();
         stat.resize(68, 0);
         let shown = |data: &[u8]| Shown {
@@ -177,9 +198,9 @@ mod tests {
         let mut tree = Tree::new();
         tree.insert("/a".into(), shown(b"x"));
         tree.insert("/n".into(), shown(b"4"));
-        tree.insert("/c1/here".into(), owned.clone());
+        tree.insert("/load/c1/here".into(), owned.clone());
         assert!(against_journal(&journal, &tree).is_empty());
-        tree.insert("/c2/here".into(), owned);
+        tree.insert("/load/c2/here".into(), owned);
         tree.insert("/b".into(), shown(b"x"));
         tree.insert("/n".into(), shown(b"2"));
         tree.insert("/a".into(), shown(b"y"));
