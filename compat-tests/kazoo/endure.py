@@ -20,7 +20,9 @@ going, stop, lost = threading.Event(), threading.Event(), threading.Event()
 
 
 def tell(*words):
-    print(*words, flush=True)
+    # One write: events are told by another thread.
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
 def listen():

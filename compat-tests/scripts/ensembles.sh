@@ -40,6 +40,7 @@ else
     play follower Z,J3.8.6,J3.8.6
     play leader J3.8.6,J3.8.6,Z
     play scripted Z,Z,Z
+    play poison Z,J,Z
     play rolling J,J,J --then Z,Z,Z
 fi
 exit "$failed"

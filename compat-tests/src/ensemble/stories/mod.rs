@@ -7,6 +7,7 @@ mod cuts;
 mod five;
 mod follower;
 mod leader;
+mod poison;
 mod rolling;
 mod scripted;
 
@@ -39,7 +40,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const STORIES: [Story; 6] = [
+pub const STORIES: [Story; 7] = [
     Story {
         name: "follower",
         about: "member 1 follows: DIFF, SNAP under load, DIFF from the log, kill -9 of the leader and \
@@ -76,6 +77,14 @@ pub const STORIES: [Story; 6] = [
         voters: 3,
         setting: Setting::default,
         play: rolling::play,
+    },
+    Story {
+        name: "poison",
+        about: "garbage, lengths, unknown kinds, foreign epochs and silence at the ports of every \
+                member; requests that cannot be decoded",
+        voters: 3,
+        setting: Setting::default,
+        play: poison::play,
     },
     Story {
         name: "scripted",
