@@ -128,6 +128,8 @@ pub struct Member {
     child: Option<Child>,
     starts: u32,
     paused: bool,
+    /// Whether the server rewrites its configuration, which then is not written anew.
+    own_config: bool,
 }
 
 impl Member {
@@ -152,12 +154,19 @@ impl Member {
             child: None,
             starts: 0,
             paused: false,
+            own_config: false,
         })
     }
 
     /// `myid`.
     pub fn id(&self) -> u8 {
         self.seat.id
+    }
+
+    /// Adds lines for the first start; the configuration is the server's own from then on.
+    pub fn configure(&mut self, lines: Vec<String>) {
+        self.lines.extend(lines);
+        self.own_config = true;
     }
 
     fn data(&self) -> PathBuf {
@@ -188,7 +197,9 @@ impl Member {
             text.push('\n');
         }
         let config = self.dir.join("zoo.cfg");
-        fs::write(&config, text).map_err(|e| failed(&config, e))?;
+        if !(self.own_config && config.exists()) {
+            fs::write(&config, text).map_err(|e| failed(&config, e))?;
+        }
         let output = self.output();
         let file = fs::File::create(&output).map_err(|e| failed(&output, e))?;
         let errors = file.try_clone().map_err(|e| failed(&output, e))?;

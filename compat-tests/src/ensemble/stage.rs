@@ -31,6 +31,9 @@ pub struct Setting {
     /// Members in network namespaces, which can be cut; without taps. Where the process may not make
     /// namespaces, taps before both ports cut.
     pub cuts: bool,
+    /// Members are configured by the story, one after another, and by reconfig; without taps, since all
+    /// have to hold the same text.
+    pub grows: bool,
     /// `initLimit`, ticks, if not the usual one.
     pub init_limit: Option<u32>,
     /// Further lines of every zoo.cfg.
@@ -82,7 +85,7 @@ impl Stage {
             false => Net::loopback()?,
         };
         let at = |id: u8, port: u16| SocketAddr::from((net.address(id), port));
-        let mut taps = match net.can_cut() {
+        let mut taps = match net.can_cut() || setting.grows {
             true => None,
             false => Some(Taps::new(
                 &ids,
@@ -105,8 +108,6 @@ impl Stage {
                 format!("tickTime={TICK_MS}"),
                 format!("initLimit={}", setting.init_limit.unwrap_or(INIT_LIMIT)),
                 format!("syncLimit={SYNC_LIMIT}"),
-                format!("clientPort={CLIENT_PORT}"),
-                format!("clientPortAddress={}", net.address(seat.id)),
                 "maxClientCnxns=0".into(),
                 "maxSessionTimeout=60000".into(),
                 "4lw.commands.whitelist=*".into(),
@@ -114,7 +115,19 @@ impl Stage {
                 // KiB: the log grows in small steps.
                 "preAllocSize=1024".into(),
             ];
-            for other in seats {
+            let mut properties = vec!["-Dzookeeper.extendedTypesEnabled=true".to_owned()];
+            if setting.grows {
+                lines.push("reconfigEnabled=true".into());
+                lines.push("standaloneEnabled=false".into());
+                properties.push("-Dzookeeper.skipACL=yes".into());
+            } else {
+                lines.push(format!("clientPort={CLIENT_PORT}"));
+                lines.push(format!("clientPortAddress={}", net.address(seat.id)));
+                if seat.observer {
+                    lines.push("peerType=observer".into());
+                }
+            }
+            for other in seats.iter().filter(|_| !setting.grows) {
                 // Each reaches the others by its own taps; itself it binds.
                 let port = |tapped: bool, port: u16| match tapped && other.id != seat.id {
                     true => tap_port(port, seat.id),
@@ -129,11 +142,7 @@ impl Stage {
                     net.address(other.id)
                 ));
             }
-            if seat.observer {
-                lines.push("peerType=observer".into());
-            }
             lines.extend(setting.lines.iter().cloned());
-            let properties = vec!["-Dzookeeper.extendedTypesEnabled=true".into()];
             members.push(Member::new(
                 seat.clone(),
                 net.client(seat.id),
@@ -177,6 +186,72 @@ impl Stage {
     /// Where a member's election port is, or would be.
     pub fn election(&self, id: u8) -> SocketAddr {
         SocketAddr::from((self.net.address(id), ELECTION_PORT))
+    }
+
+    /// A member's line in a configuration that all share.
+    ///
+    /// # Errors
+    /// There is none of this id.
+    pub fn server_line(&mut self, id: u8) -> Result<String, String> {
+        let address = self.net.address(id);
+        let role = if self.member(id)?.seat.observer {
+            "observer"
+        } else {
+            "participant"
+        };
+        Ok(format!(
+            "server.{id}={address}:{QUORUM_PORT}:{ELECTION_PORT}:{role};{address}:{CLIENT_PORT}"
+        ))
+    }
+
+    /// Starts a member whose configuration names `with` and itself; from then on the configuration is
+    /// the server's own.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_among(&mut self, id: u8, with: &[u8]) -> Result<(), String> {
+        let mut lines = Vec::new();
+        for other in with.iter().filter(|other| **other != id) {
+            lines.push(self.server_line(*other)?);
+        }
+        lines.push(self.server_line(id)?);
+        self.member(id)?.configure(lines);
+        self.start(id)
+    }
+
+    /// Changes the configuration, by the leader; waits until every member has the role it then has.
+    ///
+    /// # Errors
+    /// It is refused for another reason than that a newcomer is not connected yet.
+    pub fn reconfig(&mut self, joining: &[u8], leaving: &[u8]) -> Result<(), String> {
+        /// The new configuration's quorum is not connected yet; another change is under way.
+        const NOT_YET: [i32; 2] = [-13, -14];
+        let mut lines = Vec::new();
+        for id in joining {
+            lines.push(self.server_line(*id)?);
+        }
+        let leaving: Vec<String> = leaving.iter().map(ToString::to_string).collect();
+        let list = |items: &[String]| (!items.is_empty()).then(|| items.join(",").into_bytes());
+        let mut body = Out::new();
+        body.bytes(&list(&lines))
+            .bytes(&list(&leaving))
+            .bytes(&None)
+            .long(-1);
+        let leader = self.leader_among(&self.ids())?;
+        let addr = self.member(leader)?.client;
+        let mut session = Session::on(addr, SESSION_MS, SETTLE)?;
+        self.wait("the change is taken", |_| {
+            match session.call(op::RECONFIG, &body.0, SETTLE)? {
+                (_, 0, _) => Ok(Some(())),
+                (_, err, _) if NOT_YET.contains(&err) => Ok(None),
+                (_, err, _) => Err(format!("reconfig: {err}")),
+            }
+        })?;
+        // Its server may be leaving, and with it the connection: then the session runs out.
+        if session.call(op::CLOSE_SESSION, &[], HANDSHAKE).is_err() {
+            self.note("the session of the change is left behind");
+        }
+        Ok(())
     }
 
     /// All ids.

@@ -6,6 +6,7 @@
 mod cuts;
 mod five;
 mod follower;
+mod grow;
 mod leader;
 mod poison;
 mod rolling;
@@ -40,7 +41,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const STORIES: [Story; 7] = [
+pub const STORIES: [Story; 8] = [
     Story {
         name: "follower",
         about: "member 1 follows: DIFF, SNAP under load, DIFF from the log, kill -9 of the leader and \
@@ -77,6 +78,14 @@ pub const STORIES: [Story; 7] = [
         voters: 3,
         setting: Setting::default,
         play: rolling::play,
+    },
+    Story {
+        name: "grow",
+        about: "reconfig under load: one server becomes three, five, seven with two observers; a voter \
+                becomes an observer and back; the leader leaves; three are left",
+        voters: 5,
+        setting: grow::setting,
+        play: grow::play,
     },
     Story {
         name: "poison",
