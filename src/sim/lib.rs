@@ -19,6 +19,7 @@
 
 pub mod check;
 pub mod client;
+pub mod cluster;
 pub mod coverage;
 pub mod dice;
 pub mod limits;

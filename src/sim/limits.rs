@@ -20,3 +20,15 @@ pub const FAILED_STARTS: usize = 8;
 
 /// Lines of the trace that a failure shows.
 pub const TAIL: usize = 150;
+
+/// Clients of an ensemble at most.
+pub const CLUSTER_CLIENTS: usize = 5;
+
+/// Operations of an ensemble's clients at least, while there are faults.
+pub const CLUSTER_OPS: usize = 220;
+
+/// Ticks within which an ensemble without faults must serve everybody.
+pub const LIVELINESS_TICKS: i64 = 400;
+
+/// Events of one run at most: one that goes on without an end is a failure.
+pub const CLUSTER_EVENTS: u64 = 3_000_000;

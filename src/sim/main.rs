@@ -3,6 +3,9 @@
 //! `--failures N` stops after so many failures, `--require-coverage` fails when something that a
 //! run can meet was met by none, `--no-fsync` runs a server that syncs nothing and must fail.
 //!
+//! `--cluster` runs ensembles instead of single servers; of the other options it knows those with
+//! seeds, threads and failures.
+//!
 //! With one thread, what goes to the standard output follows from the seeds alone; times go to the
 //! standard error.
 
@@ -12,6 +15,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use zk_sim::cluster::farm::Farm;
 use zk_sim::coverage::Coverage;
 use zk_sim::plan::{Plan, Syncs};
 use zk_sim::run::{Run, run};
@@ -24,10 +28,11 @@ struct Options {
     syncs: Syncs,
     trace: bool,
     max_failures: usize,
+    cluster: bool,
 }
 
 const USAGE: &str = "usage: sim [--seeds A..B] [--seed N] [--threads N] [--twice] [--failures N] \
-                     [--require-coverage] [--no-fsync]";
+                     [--require-coverage] [--no-fsync] [--cluster]";
 
 fn options() -> Result<Options, String> {
     let mut options = Options {
@@ -38,6 +43,7 @@ fn options() -> Result<Options, String> {
         syncs: Syncs::All,
         trace: false,
         max_failures: 10,
+        cluster: false,
     };
     let one = |text: &str| -> Result<Range<u64>, String> {
         let seed: u64 = text.parse().map_err(|_| format!("{text:?} is no seed"))?;
@@ -69,6 +75,7 @@ fn options() -> Result<Options, String> {
             "--failures" => {
                 options.max_failures = value()?.parse().map_err(|_| USAGE.to_owned())?;
             }
+            "--cluster" => options.cluster = true,
             "--twice" => options.twice = true,
             "--require-coverage" => options.require_coverage = true,
             "--no-fsync" => options.syncs = Syncs::Nothing,
@@ -151,6 +158,9 @@ fn main() -> ExitCode {
     // A failure is reported with its trace; the panic's own lines would only stand between.
     std::panic::set_hook(Box::new(|_| {}));
     let start = Instant::now();
+    if options.cluster {
+        return ensembles(&options, start);
+    }
     let next = AtomicU64::new(options.seeds.start);
     let totals = Mutex::new(Totals::default());
     std::thread::scope(|scope| {
@@ -187,4 +197,44 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// At least so many of a hundred runs of ensembles must meet each thing.
+const MET_PERCENT: u64 = 2;
+
+fn ensembles(options: &Options, start: Instant) -> ExitCode {
+    let farm = Farm {
+        seeds: options.seeds.clone(),
+        threads: options.threads,
+        twice: options.twice,
+        trace: options.trace,
+        max_failures: options.max_failures,
+    };
+    let harvest = farm.run();
+    for run in &harvest.failures {
+        println!("{}", run.report());
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    print!("{}", harvest.coverage);
+    let rare = harvest.coverage.below(MET_PERCENT);
+    if !rare.is_empty() {
+        println!("met by fewer than {MET_PERCENT}%: {}", rare.join(", "));
+    }
+    let failed = harvest.failures.len() as u64;
+    eprintln!(
+        "{seconds:.1} s, {:.0} seeds/s",
+        (harvest.passed + failed) as f64 / seconds
+    );
+    println!(
+        "{} operations, {} lines of trace",
+        harvest.ops, harvest.lines
+    );
+    println!(
+        "{} passed, {} of them and the failed count, {failed} failed",
+        harvest.passed, harvest.counted
+    );
+    if failed > 0 || (options.require_coverage && !rare.is_empty()) {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
 }

@@ -1,0 +1,132 @@
+//! What the runs of an ensemble met.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What a run may meet, in the order in which it is shown.
+pub const ALL: &[&str] = &[
+    ELECTION_UNDER_LOAD,
+    DIFF,
+    TRUNC,
+    SNAP,
+    SNAP_MID_STREAM,
+    OBSERVER,
+    OUTSIDER,
+    GROUPS,
+    CRASH,
+    KILL,
+    BLACKOUT,
+    TORN_TAIL,
+    LOST_UNSYNCED,
+    STUCK_DISK,
+    FULL_DISK,
+    PAUSE,
+    PARTITION,
+    ONE_WAY,
+    RESET,
+    PURGED,
+    ROLLOVER,
+    RESYNC,
+    SUFFIX,
+    FORWARDED,
+    MAYBE,
+];
+
+/// A leader was established while clients waited for answers.
+pub const ELECTION_UNDER_LOAD: &str = "election under load";
+/// A learner got DIFF with something behind it.
+pub const DIFF: &str = "DIFF with transactions";
+/// A learner got TRUNC.
+pub const TRUNC: &str = "TRUNC";
+/// A learner put a SNAP in force.
+pub const SNAP: &str = "SNAP";
+/// A SNAP was given up before it was in force.
+pub const SNAP_MID_STREAM: &str = "SNAP that was given up";
+/// An observer served.
+pub const OBSERVER: &str = "observer";
+/// A server that is in nobody's configuration followed.
+pub const OUTSIDER: &str = "follower outside the configuration";
+/// Groups with weights.
+pub const GROUPS: &str = "groups and weights";
+/// Power cut of a server.
+pub const CRASH: &str = "power cut of one";
+/// kill -9.
+pub const KILL: &str = "kill of one";
+/// Power cut of all.
+pub const BLACKOUT: &str = "power cut of all";
+/// A power cut left a part of a record.
+pub const TORN_TAIL: &str = "torn tail";
+/// A power cut took records that were not synced.
+pub const LOST_UNSYNCED: &str = "lost unsynced write";
+/// A disk that did nothing.
+pub const STUCK_DISK: &str = "stuck disk";
+/// A full disk.
+pub const FULL_DISK: &str = "full disk";
+/// A server that did not run.
+pub const PAUSE: &str = "paused server";
+/// Servers in two parts.
+pub const PARTITION: &str = "partition";
+/// A dead direction.
+pub const ONE_WAY: &str = "one-way block";
+/// A link was reset.
+pub const RESET: &str = "link reset";
+/// The beginning of a log was removed.
+pub const PURGED: &str = "log purged";
+/// The counter of an epoch was used up.
+pub const ROLLOVER: &str = "counter used up";
+/// A learner asked for a snapshot, because it has committed what TRUNC would cut off.
+pub const RESYNC: &str = "snapshot asked for";
+/// A start had records behind what it knew to be committed.
+pub const SUFFIX: &str = "start with a suffix";
+/// A write went through a learner.
+pub const FORWARDED: &str = "write through a learner";
+/// A write had no answer.
+pub const MAYBE: &str = "write without an answer";
+
+/// What one run, or many, met.
+#[derive(Clone, Debug, Default)]
+pub struct Coverage {
+    counts: BTreeMap<&'static str, u64>,
+    runs: BTreeMap<&'static str, u64>,
+    total: u64,
+}
+
+impl Coverage {
+    /// It was met.
+    pub fn note(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    /// How often it was met.
+    pub fn count(&self, what: &'static str) -> u64 {
+        self.counts.get(what).copied().unwrap_or(0)
+    }
+
+    /// Adds what one run met.
+    pub fn add_run(&mut self, run: &Coverage) {
+        self.total += 1;
+        for (what, count) in &run.counts {
+            *self.counts.entry(what).or_default() += count;
+            *self.runs.entry(what).or_default() += 1;
+        }
+    }
+
+    /// What fewer than so many of a hundred runs met.
+    pub fn below(&self, percent: u64) -> Vec<&'static str> {
+        let runs = |what: &&str| self.runs.get(*what).copied().unwrap_or(0);
+        let all = ALL.iter().copied();
+        all.filter(|what| runs(what) * 100 < percent * self.total)
+            .collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for what in ALL {
+            let runs = self.runs.get(what).copied().unwrap_or(0);
+            let count = self.count(what);
+            writeln!(f, "  {what:34} {runs:7} seeds {count:9} times")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,306 @@
+//! One server's disk, and the log's thread that works on it.
+//!
+//! Owns: what is durable (epochs, log, store, configurations), what is written and not synced, and
+//! the ordered queue of what the thread has still to do. Does not know: time, links, the core.
+//!
+//! Invariants: what was asked for is done in its order, and each thing is whole or not done, but
+//! for appended records, of which a crash leaves any number of the first.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use zk_wire::quorum::config::QuorumConfig;
+use zk_zab::history::Range;
+use zk_zab::io::Job;
+use zk_zab::rules::{Rule, Rules};
+use zk_zab::{History, JobId, Zxid};
+
+use super::node::{Entry, hash};
+
+/// A tree as a leader sends it.
+pub type Snapshot = Rc<[Entry]>;
+
+/// What survives.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// acceptedEpoch.
+    pub accepted: u32,
+    /// currentEpoch.
+    pub current: u32,
+    /// What the log follows.
+    pub base: Zxid,
+    /// The log's records.
+    pub log: Vec<(Zxid, Bytes)>,
+    /// How many of them are synced.
+    pub synced: usize,
+    /// The store: a tree, as the list of what was applied to it.
+    pub store: Vec<Entry>,
+    /// How far the log was known to be committed; may be too low, never too high.
+    pub hint: Zxid,
+    /// The configuration that holds.
+    pub committed: Rc<QuorumConfig>,
+    /// The one seen last.
+    pub last_seen: Option<Rc<QuorumConfig>>,
+}
+
+impl Disk {
+    /// An empty one.
+    pub fn new(config: QuorumConfig) -> Disk {
+        Disk {
+            accepted: 0,
+            current: 0,
+            base: Zxid::ZERO,
+            log: Vec::new(),
+            synced: 0,
+            store: Vec::new(),
+            hint: Zxid::ZERO,
+            committed: Rc::new(config),
+            last_seen: None,
+        }
+    }
+
+    /// How far the store is.
+    pub fn persisted(&self) -> Zxid {
+        self.store.last().map_or(Zxid::ZERO, |entry| entry.0)
+    }
+
+    /// The end of what is synced.
+    pub fn synced_end(&self) -> Zxid {
+        match self.synced {
+            0 => self.base,
+            n => self.log[n - 1].0,
+        }
+    }
+
+    /// Whether this transaction is durable here, in the log or in the store.
+    pub fn holds(&self, entry: Entry) -> bool {
+        let log = &self.log[..self.synced];
+        if let Ok(at) = log.binary_search_by_key(&entry.0, |(zxid, _)| *zxid) {
+            return hash(&log[at].1) == entry.1;
+        }
+        // A record below the log's beginning is in the store.
+        self.store
+            .binary_search_by_key(&entry.0, |(zxid, _)| *zxid)
+            .is_ok_and(|at| self.store[at].1 == entry.1)
+    }
+
+    /// What the log holds, for a start.
+    pub fn history(&self) -> History {
+        let mut ranges: Vec<Range> = Vec::new();
+        for (zxid, _) in &self.log {
+            match ranges.last_mut() {
+                Some(range) if zxid.epoch() == range.last.epoch() => range.last = *zxid,
+                Some(_) | None => ranges.push(Range {
+                    first: *zxid,
+                    last: *zxid,
+                }),
+            }
+        }
+        History::new(self.base, ranges, self.segments())
+    }
+
+    /// The log's files: first zxid and bytes.
+    pub fn segments(&self) -> Vec<(Zxid, u64)> {
+        let files = self.log.chunks(16);
+        let sizes = files.map(|file| {
+            let bytes = file.iter().map(|(_, payload)| payload.len() as u64).sum();
+            (file[0].0, bytes)
+        });
+        sizes.collect()
+    }
+
+    /// The tree of a start: the store, and the log behind it up to `upto`.
+    pub fn tree(&self, upto: Zxid) -> Vec<Entry> {
+        let mut tree = self.store.clone();
+        let persisted = self.persisted();
+        let tail = self.log.iter();
+        let tail = tail.filter(|(zxid, _)| *zxid > persisted && *zxid <= upto);
+        tree.extend(tail.map(|(zxid, payload)| (*zxid, hash(payload))));
+        tree
+    }
+
+    /// Removes records from the beginning, up to `upto` at most, which is in the store.
+    pub fn purge(&mut self, upto: Zxid) -> bool {
+        let upto = upto.min(self.persisted());
+        let n = self.log[..self.synced].partition_point(|(zxid, _)| *zxid <= upto);
+        if n == 0 {
+            return false;
+        }
+        self.base = self.log[n - 1].0;
+        self.log.drain(..n);
+        self.synced -= n;
+        true
+    }
+}
+
+/// Something that the thread has to do.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A record.
+    Append(Zxid, Bytes),
+    /// A record behind a snapshot that is being received.
+    Stage(Zxid, Bytes),
+    /// A durable act.
+    Job(JobId, Job),
+    /// What is staged is dropped.
+    Abandon,
+}
+
+/// What it says.
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// The log is durable up to here.
+    Durable(Zxid),
+    /// A job is done.
+    Done(JobId),
+}
+
+/// What the thread has done with one piece of work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Did {
+    /// Nothing was there.
+    Nothing,
+    /// Records were written.
+    Wrote(usize),
+    /// They were synced.
+    Synced,
+    /// A job.
+    Job(Job),
+    /// Something staged.
+    Staged,
+}
+
+/// The thread.
+#[derive(Clone, Debug, Default)]
+pub struct LogThread {
+    /// What it has to do.
+    pub queue: VecDeque<Item>,
+    /// What it has said and nobody has heard yet.
+    pub said: VecDeque<Said>,
+    /// Records behind a snapshot that is being received.
+    staged: Vec<(Zxid, Bytes)>,
+    /// The snapshot, once it is whole.
+    pub incoming: Option<(Zxid, Snapshot)>,
+    /// The switch that is done on the disk and not in memory.
+    pub switched: Option<JobId>,
+}
+
+impl LogThread {
+    /// Whether everything that was asked for is durable.
+    pub fn is_idle(&self, disk: &Disk) -> bool {
+        self.queue.is_empty() && disk.synced == disk.log.len()
+    }
+
+    /// Does one piece of work; at most `batch` records at once.
+    ///
+    /// # Errors
+    /// What it was asked to do makes no sense.
+    pub fn work(&mut self, disk: &mut Disk, batch: usize, rules: Rules) -> Result<Did, String> {
+        if disk.synced < disk.log.len() {
+            disk.synced = disk.log.len();
+            self.said.push_back(Said::Durable(disk.synced_end()));
+            return Ok(Did::Synced);
+        }
+        let mut wrote = 0;
+        while wrote < batch
+            && matches!(self.queue.front(), Some(Item::Append(..)))
+            && let Some(Item::Append(zxid, payload)) = self.queue.pop_front()
+        {
+            let end = disk.log.last().map_or(disk.base, |(zxid, _)| *zxid);
+            if !zxid.follows(end) {
+                return Err(format!("{zxid} is appended behind {end}"));
+            }
+            disk.log.push((zxid, payload));
+            wrote += 1;
+        }
+        if wrote > 0 {
+            return Ok(Did::Wrote(wrote));
+        }
+        match self.queue.pop_front() {
+            None | Some(Item::Append(..)) => Ok(Did::Nothing),
+            Some(Item::Stage(zxid, payload)) => {
+                self.staged.push((zxid, payload));
+                Ok(Did::Staged)
+            }
+            Some(Item::Abandon) => {
+                self.staged.clear();
+                self.incoming = None;
+                Ok(Did::Staged)
+            }
+            Some(Item::Job(id, job)) => {
+                self.job(disk, id, &job, rules)?;
+                self.said.push_back(Said::Done(id));
+                if matches!(job, Job::Cut(_) | Job::Switch { .. }) {
+                    self.said.push_back(Said::Durable(disk.synced_end()));
+                }
+                Ok(Did::Job(job))
+            }
+        }
+    }
+
+    fn job(&mut self, disk: &mut Disk, id: JobId, job: &Job, rules: Rules) -> Result<(), String> {
+        match job {
+            Job::Flush => {}
+            Job::SaveAccepted(epoch) => {
+                if *epoch < disk.accepted {
+                    return Err(format!("acceptedEpoch {epoch} behind {}", disk.accepted));
+                }
+                disk.accepted = *epoch;
+            }
+            Job::SaveCurrent(epoch) => {
+                if *epoch < disk.current || *epoch > disk.accepted {
+                    return Err(format!(
+                        "currentEpoch {epoch} behind {}, accepted is {}",
+                        disk.current, disk.accepted
+                    ));
+                }
+                disk.current = *epoch;
+            }
+            Job::Cut(zxid) => {
+                if *zxid < disk.persisted() || *zxid < disk.base {
+                    return Err(format!("cut behind {zxid}, which the store is beyond"));
+                }
+                let n = disk.log.partition_point(|(z, _)| z <= zxid);
+                disk.log.truncate(n);
+                disk.synced = n;
+                if disk.synced_end() != *zxid {
+                    return Err(format!("cut behind {zxid}, which is not in the log"));
+                }
+            }
+            Job::Switch { zxid, .. } => {
+                let Some((at, tree)) = self.incoming.take() else {
+                    return Err(format!("a switch to {zxid} without a snapshot"));
+                };
+                if at != *zxid {
+                    return Err(format!("a switch to {zxid} with a snapshot of {at}"));
+                }
+                disk.store = tree.to_vec();
+                let staged = std::mem::take(&mut self.staged);
+                if rules.hold(Rule::DiscardLogAfterSnap) {
+                    disk.log = staged;
+                    disk.base = *zxid;
+                } else {
+                    disk.log.retain(|(z, _)| z <= zxid);
+                    disk.log.extend(staged);
+                    disk.base = disk.base.min(*zxid);
+                }
+                disk.synced = disk.log.len();
+                disk.hint = *zxid;
+                self.switched = Some(id);
+            }
+            Job::SaveLastSeen(config) => disk.last_seen = Some(Rc::new((**config).clone())),
+            Job::SaveCommitted(config) => {
+                disk.committed = Rc::new((**config).clone());
+                if disk
+                    .last_seen
+                    .as_ref()
+                    .is_some_and(|seen| seen.version <= config.version)
+                {
+                    disk.last_seen = None;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! What must hold in every run of an ensemble.
+//!
+//! Owns: the committed path (every transaction that was applied anywhere, in order), who led which
+//! epoch, and what clients were told. Does not know: links, time.
+//!
+//! Checked: one leader of an epoch; every server applies the path and nothing else; a transaction
+//! that is applied is durable on a quorum, and so is what clients were told; a server whose
+//! currentEpoch is durable has that epoch's first history; nothing of the path is ever cut off;
+//! answers come in order, and a write that was answered before another began has the smaller zxid.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use zk_zab::quorum::Verifier;
+use zk_zab::{Sid, Zxid};
+
+use super::disk::Disk;
+use super::node::{Asked, Entry};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Judge {
+    verifier: Verifier,
+    /// What is committed, as far as anybody has applied it.
+    pub path: Vec<Entry>,
+    /// Whose requests are on the path.
+    asked: BTreeMap<Asked, Zxid>,
+    /// Who led each epoch: server and life.
+    leaders: BTreeMap<u32, (i64, u64)>,
+    /// What was proposed.
+    proposed: BTreeMap<Zxid, u64>,
+    /// The last transaction of the history with which each epoch began.
+    first_history: BTreeMap<u32, Entry>,
+    /// The largest zxid that a client was told.
+    pub told: Zxid,
+}
+
+impl Judge {
+    /// Of an ensemble with these quorums.
+    pub fn new(verifier: Verifier) -> Judge {
+        Judge {
+            verifier,
+            path: Vec::new(),
+            asked: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+            proposed: BTreeMap::new(),
+            first_history: BTreeMap::new(),
+            told: Zxid::ZERO,
+        }
+    }
+
+    /// Epochs that had an established leader.
+    pub fn epochs(&self) -> usize {
+        self.leaders.len()
+    }
+
+    /// A server leads: nobody else did in this epoch, and it has all that is committed.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn leads(
+        &mut self,
+        epoch: u32,
+        leader: (i64, u64),
+        applied: &[Entry],
+    ) -> Result<(), String> {
+        if let Some(other) = self.leaders.insert(epoch, leader) {
+            return Err(format!(
+                "epoch {epoch} is led by server {} and by server {}",
+                other.0, leader.0
+            ));
+        }
+        if applied != &self.path[..] {
+            return Err(format!(
+                "the leader of epoch {epoch} has {} transactions, committed are {}",
+                applied.len(),
+                self.path.len()
+            ));
+        }
+        Ok(())
+    }
+
+    /// The leader of an epoch says NEWLEADER for the first time, or again: this is its history.
+    pub fn begins(&mut self, epoch: u32, last: Entry) {
+        self.first_history.entry(epoch).or_insert(last);
+    }
+
+    /// A leader proposes.
+    ///
+    /// # Errors
+    /// The zxid was taken.
+    pub fn proposes(&mut self, zxid: Zxid, hash: u64) -> Result<(), String> {
+        match self.proposed.insert(zxid, hash) {
+            None => Ok(()),
+            Some(_) => Err(format!("{zxid} is proposed twice")),
+        }
+    }
+
+    /// A server applies its `at`th transaction.
+    ///
+    /// # Errors
+    /// It is not on the path, and cannot be.
+    pub fn applies(
+        &mut self,
+        at: usize,
+        entry: Entry,
+        asked: Asked,
+        disks: &BTreeMap<i64, &Disk>,
+    ) -> Result<(), String> {
+        if let Some(known) = self.path.get(at) {
+            if *known != entry {
+                return Err(format!(
+                    "{} is applied where {} was: histories are forked",
+                    entry.0, known.0
+                ));
+            }
+            return Ok(());
+        }
+        if at != self.path.len() {
+            return Err(format!("{} is applied behind a hole", entry.0));
+        }
+        if self.proposed.get(&entry.0) != Some(&entry.1) {
+            return Err(format!("{} is applied, which nobody proposed", entry.0));
+        }
+        let holds = |sid: Sid| disks.get(&sid.0).is_some_and(|disk| disk.holds(entry));
+        if !self.verifier.has_quorum(holds) {
+            let who: Vec<i64> = disks
+                .iter()
+                .filter(|(_, disk)| disk.holds(entry))
+                .map(|(sid, _)| *sid)
+                .collect();
+            return Err(format!(
+                "{} is applied, and durable on {who:?} only",
+                entry.0
+            ));
+        }
+        self.path.push(entry);
+        if self.asked.insert(asked, entry.0).is_some() {
+            return Err(format!("the request {asked:?} is committed twice"));
+        }
+        Ok(())
+    }
+
+    /// A client is told that its write is done.
+    ///
+    /// # Errors
+    /// It is not, or its place in time is wrong.
+    pub fn answers(&mut self, asked: Asked, zxid: Zxid, begun: Zxid) -> Result<(), String> {
+        if self.asked.get(&asked) != Some(&zxid) {
+            return Err(format!(
+                "{asked:?} is answered with {zxid}, which is not it"
+            ));
+        }
+        if zxid <= begun {
+            return Err(format!(
+                "{asked:?} has {zxid}, and began when {begun} was answered"
+            ));
+        }
+        self.told = self.told.max(zxid);
+        Ok(())
+    }
+
+    /// How much of the path a disk holds, from its beginning.
+    fn held(&self, disk: &Disk) -> usize {
+        // What it holds of the path has no holes, so the end can be sought.
+        self.path.partition_point(|entry| disk.holds(*entry))
+    }
+
+    /// A server's disk changes in a way that takes records from it.
+    ///
+    /// # Errors
+    /// It loses something committed.
+    pub fn cuts(&self, before: &Disk, after: &Disk) -> Result<(), String> {
+        let (had, has) = (self.held(before), self.held(after));
+        if has < had {
+            return Err(format!("{} is committed, and cut off", self.path[has].0));
+        }
+        Ok(())
+    }
+
+    /// currentEpoch is durable.
+    ///
+    /// # Errors
+    /// The history that this epoch began with is not.
+    pub fn vouches(&self, epoch: u32, disk: &Disk) -> Result<(), String> {
+        let Some(last) = self.first_history.get(&epoch) else {
+            return Ok(());
+        };
+        if last.0 != Zxid::ZERO && !disk.holds(*last) {
+            return Err(format!(
+                "currentEpoch is {epoch}, whose history ends at {}; here is what ends at {}",
+                last.0,
+                disk.synced_end()
+            ));
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the trees of servers that should all be at the end of the path.
+    pub fn differs(&self, applied: &[Entry]) -> bool {
+        applied != &self.path[..]
+    }
+
+    /// Requests on the path.
+    pub fn requests(&self) -> BTreeSet<Asked> {
+        self.asked.keys().copied().collect()
+    }
+}

@@ -1,0 +1,405 @@
+//! A node without a tree: it proposes when it leads, applies what is committed, in order, and
+//! remembers what it applied. With it the quorum layer is run alone.
+//!
+//! Owns: what was applied, the records that wait, the requests that were not proposed yet, and who
+//! waits for what. Does not know: disks, links, votes.
+//!
+//! Invariant: a record is applied only when it is committed and durable here, right behind the one
+//! before it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::{BufMut, Bytes};
+use jute::Encode;
+use zk_wire::op::OpCode;
+use zk_wire::quorum::body::{Request, encode_touches};
+use zk_wire::quorum::packet::{Packet, PacketKind};
+use zk_wire::txn::{TxnHeader, header_of};
+use zk_zab::io::{Act, In, Out, Tell};
+use zk_zab::rules::{Rule, Rules};
+use zk_zab::{LinkId, Now, Zab, Zxid};
+
+/// Something that was applied: its zxid, and the hash of its bytes.
+pub type Entry = (Zxid, u64);
+
+/// Who asked: a client's session and its number for the request.
+pub type Asked = (i64, i32);
+
+/// What a step wants done or known.
+#[derive(Debug)]
+pub enum Effect {
+    /// By the driver.
+    Act(Act),
+    /// The leader's node proposes.
+    Proposed(Zxid, Bytes),
+    /// A record was applied, as the so manieth of all.
+    Applied {
+        /// Its place.
+        at: usize,
+        /// What.
+        entry: Entry,
+        /// Whose request it was.
+        asked: Asked,
+    },
+    /// A client's write is applied here.
+    Reply(Asked, Zxid),
+    /// A client's sync is done: everything up to here is applied.
+    Synced(Asked, Zxid),
+    /// It leads.
+    Lead(u32),
+    /// It serves clients.
+    Serving,
+    /// It does not any more.
+    Rest,
+    /// The records are not in order.
+    Wrong(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Resting,
+    Leading(u32),
+    Learning,
+}
+
+/// Who waits for a sync.
+#[derive(Clone, Copy, Debug)]
+enum Waiter {
+    Client(Asked),
+    Learner(LinkId),
+}
+
+/// What waits to be proposed.
+#[derive(Debug)]
+struct Todo {
+    asked: Asked,
+    body: Bytes,
+}
+
+/// One server's core: the quorum layer and the node above it.
+#[derive(Debug)]
+pub struct Engine {
+    /// The quorum layer.
+    pub zab: Zab,
+    /// What was applied, all of it.
+    pub applied: Vec<Entry>,
+    role: Role,
+    queue: VecDeque<(Zxid, Bytes)>,
+    committed: Zxid,
+    durable: Zxid,
+    issued: Zxid,
+    counter_max: u32,
+    rules: Rules,
+    serve_from: Option<Zxid>,
+    serving: bool,
+    todo: VecDeque<Todo>,
+    /// Clients' syncs at a learner, in the order in which they were forwarded.
+    syncs: VecDeque<Asked>,
+    /// Syncs that are answered once the tree is so far.
+    synced: VecDeque<(Asked, Zxid)>,
+    waiters: BTreeMap<u64, Waiter>,
+    next_token: u64,
+    /// Clients' writes that are answered when they are applied.
+    mine: BTreeMap<Asked, ()>,
+    inputs: VecDeque<In>,
+    outs: Vec<Out>,
+}
+
+/// FNV-1a of a record.
+pub fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+impl Engine {
+    /// A server that has just started, with the tree that its disk gave and all of its log durable.
+    pub fn new(zab: Zab, applied: Vec<Entry>, rules: Rules, counter_max: u32) -> Engine {
+        let end = zab.history().end();
+        let committed = zab.committed();
+        Engine {
+            zab,
+            applied,
+            role: Role::Resting,
+            queue: VecDeque::new(),
+            committed,
+            durable: end,
+            issued: Zxid::ZERO,
+            counter_max,
+            rules,
+            serve_from: None,
+            serving: false,
+            todo: VecDeque::new(),
+            syncs: VecDeque::new(),
+            synced: VecDeque::new(),
+            waiters: BTreeMap::new(),
+            next_token: 0,
+            mine: BTreeMap::new(),
+            inputs: VecDeque::new(),
+            outs: Vec::new(),
+        }
+    }
+
+    /// How far the tree is.
+    pub fn end(&self) -> Zxid {
+        self.applied.last().map_or(Zxid::ZERO, |entry| entry.0)
+    }
+
+    /// Whether clients are served.
+    pub fn is_serving(&self) -> bool {
+        self.serving
+    }
+
+    /// Whether it leads and proposes.
+    pub fn leads(&self) -> Option<u32> {
+        match self.role {
+            Role::Leading(epoch) => Some(epoch),
+            Role::Resting | Role::Learning => None,
+        }
+    }
+
+    /// Whether something can be applied now.
+    pub fn is_ready(&self) -> bool {
+        self.queue
+            .front()
+            .is_some_and(|(zxid, _)| *zxid <= self.committed.min(self.durable))
+    }
+
+    /// Takes one input. `store` is what the disk's store holds.
+    pub fn step(&mut self, now: Now, input: In, store: &[Entry], out: &mut Vec<Effect>) {
+        if let In::Durable(zxid) = &input {
+            self.durable = *zxid;
+        }
+        self.inputs.push_back(input);
+        self.work(now, store, out);
+    }
+
+    /// A client's write.
+    pub fn write(&mut self, now: Now, asked: Asked, body: Bytes, out: &mut Vec<Effect>) {
+        self.mine.insert(asked, ());
+        self.request(OpCode::SetData, asked, body);
+        self.work(now, &[], out);
+    }
+
+    /// A client's sync.
+    pub fn sync(&mut self, now: Now, asked: Asked, out: &mut Vec<Effect>) {
+        match self.role {
+            Role::Leading(_) => self.wait(Waiter::Client(asked)),
+            Role::Learning | Role::Resting => {
+                self.syncs.push_back(asked);
+                self.request(OpCode::Sync, asked, Bytes::new());
+            }
+        }
+        self.work(now, &[], out);
+    }
+
+    fn wait(&mut self, waiter: Waiter) {
+        self.next_token += 1;
+        self.waiters.insert(self.next_token, waiter);
+        self.inputs.push_back(In::SyncRead(self.next_token));
+    }
+
+    fn request(&mut self, op: OpCode, asked: Asked, body: Bytes) {
+        if let Role::Leading(_) = self.role {
+            self.todo.push_back(Todo { asked, body });
+            return;
+        }
+        let request = Request {
+            session: asked.0,
+            cxid: asked.1,
+            op: op.to_i32(),
+            body,
+        };
+        let packet = Packet::with(PacketKind::Request, -1, request.encode());
+        self.inputs.push_back(In::ToLeader(packet));
+    }
+
+    /// Applies at most so many of the records that are committed and durable.
+    pub fn apply(&mut self, now: Now, most: usize, out: &mut Vec<Effect>) {
+        let mut any = false;
+        for _ in 0..most {
+            if !self.is_ready() {
+                break;
+            }
+            let Some((zxid, payload)) = self.queue.pop_front() else {
+                break;
+            };
+            if !zxid.follows(self.end()) {
+                let end = self.end();
+                out.push(Effect::Wrong(format!("{zxid} is applied behind {end}")));
+            }
+            let entry = (zxid, hash(&payload));
+            self.applied.push(entry);
+            let asked = header_of(&payload).map_or((0, 0), |h| (h.client_id, h.cxid));
+            let at = self.applied.len() - 1;
+            out.push(Effect::Applied { at, entry, asked });
+            any = true;
+            if self.mine.remove(&asked).is_some() {
+                out.push(Effect::Reply(asked, zxid));
+            }
+        }
+        if any {
+            self.arrived(out);
+            self.inputs.push_back(In::Applied(self.end()));
+            self.work(now, &[], out);
+        }
+    }
+
+    /// What waited for the tree to be so far.
+    fn arrived(&mut self, out: &mut Vec<Effect>) {
+        let end = self.end();
+        if self.serve_from.is_some_and(|from| end >= from) {
+            self.serve_from = None;
+            self.serving = true;
+            out.push(Effect::Serving);
+        }
+        while self.synced.front().is_some_and(|(_, zxid)| end >= *zxid)
+            && let Some((asked, _)) = self.synced.pop_front()
+        {
+            out.push(Effect::Synced(asked, end));
+        }
+    }
+
+    fn work(&mut self, now: Now, store: &[Entry], out: &mut Vec<Effect>) {
+        loop {
+            if let Some(input) = self.inputs.pop_front() {
+                let mut outs = std::mem::take(&mut self.outs);
+                self.zab.step(now, input, &mut outs);
+                for one in outs.drain(..) {
+                    match one {
+                        Out::Act(act) => out.push(Effect::Act(act)),
+                        Out::Tell(tell) => self.tell(tell, store, out),
+                    }
+                }
+                self.outs = outs;
+            } else if let Some(todo) = self.todo.pop_front() {
+                self.propose(now, todo, out);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn propose(&mut self, now: Now, todo: Todo, out: &mut Vec<Effect>) {
+        let Role::Leading(epoch) = self.role else {
+            return;
+        };
+        let mut zxid = self.issued.next();
+        if zxid.counter() > self.counter_max {
+            if self.rules.hold(Rule::StepDownAtRollover) {
+                let why = "the counter of the epoch is used up".into();
+                self.inputs.push_back(In::Resign(why));
+                return;
+            }
+            // The counter runs into the epoch.
+            zxid = Zxid::start_of(epoch + 1);
+        }
+        self.issued = zxid;
+        let header = TxnHeader {
+            client_id: todo.asked.0,
+            cxid: todo.asked.1,
+            zxid: zxid.0,
+            time: now.wall_ms,
+            op: OpCode::SetData.to_i32(),
+        };
+        let mut payload = header.to_vec();
+        payload.put_slice(&todo.body);
+        let payload = Bytes::from(payload);
+        out.push(Effect::Proposed(zxid, payload.clone()));
+        self.queue.push_back((zxid, payload.clone()));
+        self.inputs.push_back(In::Propose { zxid, payload });
+    }
+
+    fn tell(&mut self, tell: Tell, store: &[Entry], out: &mut Vec<Effect>) {
+        match tell {
+            Tell::Rest => {
+                self.role = Role::Resting;
+                self.serving = false;
+                self.serve_from = None;
+                self.queue.clear();
+                self.todo.clear();
+                self.syncs.clear();
+                self.synced.clear();
+                self.waiters.clear();
+                self.mine.clear();
+                out.push(Effect::Rest);
+            }
+            Tell::Reloaded(zxid) => {
+                self.queue.clear();
+                self.applied = store.to_vec();
+                self.committed = zxid;
+                if self.end() != zxid {
+                    let end = self.end();
+                    out.push(Effect::Wrong(format!("a tree at {end} is told as {zxid}")));
+                }
+            }
+            Tell::Record(zxid, payload) => {
+                let last = self.queue.back().map_or(self.end(), |(zxid, _)| *zxid);
+                if !zxid.follows(last) {
+                    out.push(Effect::Wrong(format!("{zxid} is given behind {last}")));
+                }
+                self.queue.push_back((zxid, payload));
+            }
+            Tell::Committed(zxid) => self.committed = zxid,
+            Tell::Lead(epoch) => {
+                if !self.queue.is_empty() {
+                    out.push(Effect::Wrong("it leads with records to apply".into()));
+                }
+                self.role = Role::Leading(epoch);
+                self.issued = Zxid::start_of(epoch);
+                out.push(Effect::Lead(epoch));
+                self.serving = true;
+                out.push(Effect::Serving);
+            }
+            Tell::Learn { serve_from, .. } => {
+                self.role = Role::Learning;
+                self.serve_from = Some(serve_from);
+                self.arrived(out);
+            }
+            Tell::Request(link, packet) => self.forwarded(link, &packet),
+            Tell::Synced(token) => match self.waiters.remove(&token) {
+                Some(Waiter::Client(asked)) => {
+                    self.synced.push_back((asked, self.committed));
+                    self.arrived(out);
+                }
+                Some(Waiter::Learner(link)) => {
+                    let packet = Packet::new(PacketKind::Sync, 0);
+                    self.inputs.push_back(In::ToLearner(link, packet));
+                }
+                None => out.push(Effect::Wrong(format!("sync {token} is done twice"))),
+            },
+            Tell::SyncDone => match self.syncs.pop_front() {
+                Some(asked) => {
+                    self.synced.push_back((asked, self.committed));
+                    self.arrived(out);
+                }
+                None => out.push(Effect::Wrong("a SYNC that nobody waits for".into())),
+            },
+            Tell::Ping(packet) => {
+                let reply = Packet::with(PacketKind::Ping, packet.zxid, encode_touches(&[]));
+                self.inputs.push_back(In::ToLeader(reply));
+            }
+            Tell::Muted
+            | Tell::Revalidate(..)
+            | Tell::Revalidated(_)
+            | Tell::Touched(..)
+            | Tell::LearnerGone(_)
+            | Tell::Config(_) => {}
+        }
+    }
+
+    fn forwarded(&mut self, link: LinkId, packet: &Packet) {
+        let data = packet.data.clone().unwrap_or_default();
+        let Ok(request) = Request::decode(&data) else {
+            return;
+        };
+        if request.op == OpCode::Sync.to_i32() {
+            // What was forwarded before it is proposed first.
+            self.wait(Waiter::Learner(link));
+            return;
+        }
+        let asked = (request.session, request.cxid);
+        let body = request.body;
+        self.todo.push_back(Todo { asked, body });
+    }
+}

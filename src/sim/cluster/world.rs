@@ -1,0 +1,950 @@
+//! An ensemble in its world: which event is next, and what it brings about.
+//!
+//! Owns: the queue of events by time, the machines, and the clients. Does not know: whether what
+//! happens is right; the judge says so.
+//!
+//! Invariant: nothing but the plan and the dice decides what happens.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+
+use zk_zab::io::{Act, Base, In, Job, Level};
+use zk_zab::quorum::Verifier;
+use zk_zab::{LinkId, Now, Recovered, Sid, View, Zab, Zxid};
+
+use super::clients::Client;
+use super::coverage::{self, Coverage};
+use super::disk::{Did, Disk, Item, LogThread, Said, Snapshot};
+use super::judge::Judge;
+use super::net::{Net, Place};
+use super::node::{Effect, Engine, hash};
+use super::plan::Plan;
+use crate::dice::Dice;
+use crate::limits::{CLUSTER_EVENTS, LIVELINESS_TICKS};
+use crate::trace::Trace;
+
+/// Something that will happen. Those of a machine's life do not if that has ended.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    /// The core's time has come.
+    Tick(Place, u64, u64),
+    /// The log's thread does something.
+    Disk(Place, u64),
+    /// The core hears of it.
+    Said(Place, u64),
+    /// The node applies.
+    Apply(Place, u64),
+    /// The store is written.
+    Persist(Place, u64),
+    /// The beginning of the log is removed.
+    Purge(Place, u64),
+    /// A stream goes on.
+    Stream(Place, u64, LinkId),
+    /// Reading the log goes on.
+    Read(Place, u64),
+    /// A dial is decided.
+    Dial(Place, u64, Sid, i64),
+    /// What is first on a link's way to this end arrives.
+    Arrive(LinkId, usize),
+    /// A link that was reset or lost is noticed at this end.
+    Notice(LinkId, usize),
+    /// What waits for the election connection is sent.
+    Cast(Place, Place),
+    /// A vote arrives.
+    Vote(Place, Place),
+    /// An election connection is tried.
+    Connect(Place, Place),
+    /// A server hears that it has one, or not.
+    Heard(Place, u64, Place, bool),
+    /// A client does something.
+    Client(usize),
+    /// Something goes wrong.
+    Fault,
+    /// A machine starts its server.
+    Boot(Place),
+    /// Directions are alive again.
+    Unblock(Vec<(Place, Place)>),
+}
+
+/// Reading the log back.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub after: Zxid,
+    pub until: Zxid,
+}
+
+/// Sending a learner what it lacks.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub first: Option<Base>,
+    pub parts: usize,
+    pub tree: Option<(Zxid, Snapshot)>,
+    pub after: Zxid,
+    pub until: Zxid,
+    pub planned: bool,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub engine: Engine,
+    pub log: LogThread,
+    pub disk_planned: bool,
+    pub said_planned: bool,
+    pub apply_planned: bool,
+    pub reads: VecDeque<Read>,
+    pub read_planned: bool,
+    pub streams: BTreeMap<LinkId, Stream>,
+    pub installing: Option<LinkId>,
+    pub listening: bool,
+    pub tick_us: i64,
+    pub tick_number: u64,
+}
+
+/// One server's machine.
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub sid: i64,
+    pub disk: Disk,
+    pub process: Option<Process>,
+    /// Which life it is.
+    pub life: u64,
+    pub paused_us: i64,
+    pub stuck_us: i64,
+    pub full_us: i64,
+    pub offset_ms: i64,
+    pub drift: i64,
+    /// Whether a start is planned.
+    pub booting: bool,
+}
+
+/// What the clients are doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// They work, and there are faults.
+    Faults,
+    /// Each writes once more.
+    Final,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct World {
+    pub(super) plan: Plan,
+    pub(super) dice: Dice,
+    /// What happened.
+    pub trace: Trace,
+    /// What was met.
+    pub coverage: Coverage,
+    /// What is right.
+    pub judge: Judge,
+    pub(super) net: Net,
+    pub(super) machines: Vec<Machine>,
+    pub(super) clients: Vec<Client>,
+    pub(super) now_us: i64,
+    pub(super) phase: Phase,
+    events: BTreeMap<(i64, u64), Event>,
+    number: u64,
+    /// Operations of clients.
+    pub ops: usize,
+    /// Faults.
+    pub faults: usize,
+}
+
+impl World {
+    /// The world of a plan, of whose trace the last `keep` lines can be read.
+    pub fn new(plan: Plan, keep: usize) -> World {
+        let mut dice = Dice::new(plan.seed);
+        let mut machines = Vec::new();
+        for sid in plan.servers() {
+            machines.push(Machine {
+                sid,
+                disk: Disk::new(plan.config.clone()),
+                process: None,
+                life: 0,
+                paused_us: 0,
+                stuck_us: 0,
+                full_us: 0,
+                offset_ms: dice.within(0..=1_000_000),
+                drift: dice.within(-plan.drift..=plan.drift),
+                booting: false,
+            });
+        }
+        let clients = (0..plan.clients).map(Client::new).collect();
+        World {
+            judge: Judge::new(Verifier::of(&plan.config)),
+            dice,
+            trace: Trace::new(keep),
+            coverage: Coverage::default(),
+            net: Net::default(),
+            machines,
+            clients,
+            now_us: 0,
+            phase: Phase::Faults,
+            events: BTreeMap::new(),
+            number: 0,
+            ops: 0,
+            faults: 0,
+            plan,
+        }
+    }
+
+    /// Whether this run counts: enough was done, and enough went wrong.
+    pub fn counts(&self) -> bool {
+        self.ops >= 200 && self.faults >= 3 && self.judge.epochs() >= 2
+    }
+
+    /// Lives through the plan.
+    ///
+    /// # Errors
+    /// What was wrong.
+    pub fn live(&mut self) -> Result<(), String> {
+        let tick_us = self.plan.settings.tick_ms * 1_000;
+        if !self.plan.config.groups.is_empty() {
+            self.coverage.note(coverage::GROUPS);
+        }
+        for place in 0..self.machines.len() {
+            let delay = self.dice.within(0..=2 * tick_us);
+            self.boot_in(place, delay);
+        }
+        for client in 0..self.clients.len() {
+            self.after(tick_us, Event::Client(client));
+        }
+        let first = 10 * tick_us + self.plan.fault.draw(&mut self.dice);
+        self.after(first, Event::Fault);
+        // An ensemble that the faults do not let work has an end too.
+        let most_us = 3_000 * tick_us;
+        while self.now_us < most_us
+            && (self.ops < self.plan.ops || self.faults < 3 || self.judge.epochs() < 2)
+        {
+            self.next()?;
+        }
+        self.phase = Phase::Final;
+        self.heal();
+        self.settle("after the faults")?;
+        self.line(format_args!("all lose their power"));
+        for place in 0..self.machines.len() {
+            self.power_cut(place);
+            let delay = self.plan.down.draw(&mut self.dice);
+            self.boot_in(place, delay);
+        }
+        for client in &mut self.clients {
+            client.last_write();
+        }
+        self.settle("after all lost their power")
+    }
+
+    /// Goes on until everything serves and is equal.
+    fn settle(&mut self, when: &str) -> Result<(), String> {
+        for client in &mut self.clients {
+            client.last_write();
+        }
+        let tick_us = self.plan.settings.tick_ms * 1_000;
+        let end_us = self.now_us + LIVELINESS_TICKS * tick_us;
+        let mut look_us = self.now_us;
+        while self.now_us < end_us {
+            self.next()?;
+            if self.now_us >= look_us {
+                look_us = self.now_us + tick_us;
+                if self.unsettled().is_none() {
+                    return Ok(());
+                }
+            }
+        }
+        let why = self.unsettled().unwrap_or_default();
+        let all: Vec<String> = self
+            .machines
+            .iter()
+            .map(|machine| match &machine.process {
+                Some(process) => format!("{}: {}", machine.sid, process.engine.zab.describe()),
+                None => format!("{}: down", machine.sid),
+            })
+            .collect();
+        Err(format!(
+            "it does not come to rest {when}: {why}\n  {}",
+            all.join("\n  ")
+        ))
+    }
+
+    /// What is still to come, if anything is.
+    fn unsettled(&self) -> Option<String> {
+        let mut leaders = 0;
+        for machine in &self.machines {
+            let Some(process) = &machine.process else {
+                return Some(format!("server {} is down", machine.sid));
+            };
+            if !process.engine.is_serving() {
+                return Some(format!("server {} does not serve", machine.sid));
+            }
+            leaders += usize::from(process.engine.leads().is_some());
+            if self.judge.differs(&process.engine.applied) {
+                return Some(format!(
+                    "server {} has {} transactions of {}",
+                    machine.sid,
+                    process.engine.applied.len(),
+                    self.judge.path.len()
+                ));
+            }
+        }
+        if leaders != 1 {
+            return Some(format!("{leaders} servers lead"));
+        }
+        let waiting = self.clients.iter().filter(|client| !client.is_done());
+        match waiting.count() {
+            0 => None,
+            n => Some(format!("{n} clients wait")),
+        }
+    }
+
+    /// Adds a line to the trace.
+    pub(super) fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        let us = self.now_us;
+        self.trace
+            .line(format_args!("{:5}.{:03} {line}", us / 1_000, us % 1_000));
+    }
+
+    /// Plans an event.
+    pub(super) fn after(&mut self, delay_us: i64, event: Event) {
+        self.at(self.now_us + delay_us.max(0), event);
+    }
+
+    /// Plans an event.
+    pub(super) fn at(&mut self, at_us: i64, event: Event) {
+        self.number += 1;
+        self.events
+            .insert((at_us.max(self.now_us), self.number), event);
+    }
+
+    /// Lets the next event happen.
+    fn next(&mut self) -> Result<(), String> {
+        if self.number > CLUSTER_EVENTS {
+            return Err("it goes on without an end".into());
+        }
+        let Some(((at_us, _), event)) = self.events.pop_first() else {
+            return Err("nothing is left to happen".into());
+        };
+        self.now_us = at_us;
+        if let Some(place) = self.whose(&event) {
+            let paused_us = self.machines[place].paused_us;
+            if paused_us > self.now_us {
+                self.at(paused_us, event);
+                return Ok(());
+            }
+        }
+        match event {
+            Event::Tick(place, life, number) => {
+                let planned = self.process(place, life);
+                if planned.is_some_and(|process| process.tick_number == number) {
+                    if let Some(process) = self.process(place, life) {
+                        process.tick_us = i64::MAX;
+                    }
+                    self.input(place, In::Tick)?;
+                }
+                Ok(())
+            }
+            Event::Disk(place, life) => self.disk(place, life),
+            Event::Said(place, life) => self.said(place, life),
+            Event::Apply(place, life) => self.apply(place, life),
+            Event::Persist(place, life) => self.persist(place, life),
+            Event::Purge(place, life) => self.purge(place, life),
+            Event::Stream(place, life, link) => self.stream(place, life, link),
+            Event::Read(place, life) => self.read(place, life),
+            Event::Dial(place, life, sid, until) => self.dial(place, life, sid, until),
+            Event::Arrive(link, end) => self.arrive(link, end),
+            Event::Notice(link, end) => self.notice(link, end),
+            Event::Cast(from, to) => {
+                self.cast(from, to);
+                Ok(())
+            }
+            Event::Vote(from, to) => self.vote(from, to),
+            Event::Connect(from, to) => {
+                self.connect(from, to);
+                Ok(())
+            }
+            Event::Heard(place, life, other, up) => {
+                if self.process(place, life).is_none() {
+                    return Ok(());
+                }
+                let sid = Sid(self.machines[other].sid);
+                let input = if up {
+                    In::PeerUp(sid)
+                } else {
+                    In::PeerDown(sid)
+                };
+                self.input(place, input)
+            }
+            Event::Client(client) => self.client(client),
+            Event::Fault => self.fault(),
+            Event::Boot(place) => self.boot(place),
+            Event::Unblock(directions) => {
+                for direction in directions {
+                    self.net.blocked.remove(&direction);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Which machine must run for an event; time stands still in one that is paused.
+    fn whose(&self, event: &Event) -> Option<Place> {
+        match event {
+            Event::Tick(place, ..)
+            | Event::Disk(place, _)
+            | Event::Said(place, _)
+            | Event::Apply(place, _)
+            | Event::Persist(place, _)
+            | Event::Purge(place, _)
+            | Event::Stream(place, ..)
+            | Event::Read(place, _)
+            | Event::Dial(place, ..)
+            | Event::Heard(place, ..)
+            | Event::Vote(_, place)
+            | Event::Cast(place, _) => Some(*place),
+            Event::Arrive(link, end) | Event::Notice(link, end) => {
+                self.net.links.get(link).map(|link| link.ends[*end].0)
+            }
+            Event::Connect(..)
+            | Event::Client(_)
+            | Event::Fault
+            | Event::Boot(_)
+            | Event::Unblock(_) => None,
+        }
+    }
+
+    /// A machine's server, if it is still in this life.
+    pub(super) fn process(&mut self, place: Place, life: u64) -> Option<&mut Process> {
+        let machine = &mut self.machines[place];
+        machine.process.as_mut().filter(|_| machine.life == life)
+    }
+
+    /// A machine's clocks.
+    pub(super) fn clock(&self, place: Place) -> Now {
+        let machine = &self.machines[place];
+        let mono_ms = machine.offset_ms + self.now_us * (1_000 + machine.drift) / 1_000_000;
+        Now {
+            mono_ms,
+            wall_ms: 1_700_000_000_000 + mono_ms,
+        }
+    }
+
+    pub(super) fn boot_in(&mut self, place: Place, delay_us: i64) {
+        if !self.machines[place].booting {
+            self.machines[place].booting = true;
+            self.after(delay_us, Event::Boot(place));
+        }
+    }
+
+    fn boot(&mut self, place: Place) -> Result<(), String> {
+        let full_us = self.machines[place].full_us;
+        if full_us > self.now_us {
+            self.at(full_us, Event::Boot(place));
+            return Ok(());
+        }
+        let machine = &mut self.machines[place];
+        machine.booting = false;
+        if machine.process.is_some() {
+            return Ok(());
+        }
+        machine.life += 1;
+        let (sid, life) = (machine.sid, machine.life);
+        let disk = &mut machine.disk;
+        // A start that finds records makes them durable.
+        disk.synced = disk.log.len();
+        let upto = disk.persisted().max(disk.hint);
+        let applied = disk.tree(upto);
+        let upto = applied.last().map_or(Zxid::ZERO, |entry| entry.0);
+        let history = disk.history();
+        let has_suffix = history.end() > upto;
+        let settings = self.plan.settings_of(sid, life);
+        let rules = settings.rules;
+        let view = View::new(
+            Sid(sid),
+            settings.reconfig_enabled,
+            (*disk.committed).clone(),
+            disk.last_seen.as_deref().cloned(),
+        );
+        let past = Recovered {
+            history,
+            accepted: disk.accepted,
+            current: disk.current,
+            applied: upto,
+            may_vote: true,
+        };
+        let zab = Zab::recover(settings, view, past);
+        let counter_max = self.plan.counter_max;
+        machine.process = Some(Process {
+            engine: Engine::new(zab, applied, rules, counter_max),
+            log: LogThread::default(),
+            disk_planned: false,
+            said_planned: false,
+            apply_planned: false,
+            reads: VecDeque::new(),
+            read_planned: false,
+            streams: BTreeMap::new(),
+            installing: None,
+            listening: false,
+            tick_us: i64::MAX,
+            tick_number: 0,
+        });
+        if has_suffix {
+            self.coverage.note(coverage::SUFFIX);
+        }
+        let disk = &self.machines[place].disk;
+        let (accepted, current, end) = (disk.accepted, disk.current, disk.synced_end());
+        self.line(format_args!(
+            "{sid} starts: accepted {accepted}, current {current}, log to {end}, tree at {upto}"
+        ));
+        let delay = self.plan.persist.draw(&mut self.dice);
+        self.after(delay, Event::Persist(place, life));
+        if self.plan.purge_us > 0 {
+            self.after(self.plan.purge_us, Event::Purge(place, life));
+        }
+        self.input(place, In::Tick)
+    }
+
+    /// Something happens to a server.
+    pub(super) fn input(&mut self, place: Place, input: In) -> Result<(), String> {
+        let now = self.clock(place);
+        let machine = &mut self.machines[place];
+        let Some(process) = &mut machine.process else {
+            return Ok(());
+        };
+        let mut effects = Vec::new();
+        process
+            .engine
+            .step(now, input, &machine.disk.store, &mut effects);
+        self.carry_out(place, effects)
+    }
+
+    /// Does what a server wants done.
+    pub(super) fn carry_out(&mut self, place: Place, effects: Vec<Effect>) -> Result<(), String> {
+        let sid = self.machines[place].sid;
+        for effect in effects {
+            match effect {
+                Effect::Act(act) => self.act(place, act)?,
+                Effect::Proposed(zxid, payload) => self.judge.proposes(zxid, hash(&payload))?,
+                Effect::Applied { at, entry, asked } => {
+                    self.line(format_args!("{sid} applies {} as {at}", entry.0));
+                    let disks: BTreeMap<i64, &Disk> = self
+                        .machines
+                        .iter()
+                        .map(|machine| (machine.sid, &machine.disk))
+                        .collect();
+                    self.judge.applies(at, entry, asked, &disks)?;
+                }
+                Effect::Reply(asked, zxid) => self.replied(asked, Some(zxid), zxid)?,
+                Effect::Synced(asked, zxid) => self.replied(asked, None, zxid)?,
+                Effect::Lead(epoch) => {
+                    self.line(format_args!("{sid} leads epoch {epoch}"));
+                    let life = self.machines[place].life;
+                    if self.clients.iter().any(|client| !client.is_idle()) {
+                        self.coverage.note(coverage::ELECTION_UNDER_LOAD);
+                    }
+                    if let Some(process) = &self.machines[place].process {
+                        self.judge
+                            .leads(epoch, (sid, life), &process.engine.applied)?;
+                    }
+                }
+                Effect::Serving => {
+                    self.line(format_args!("{sid} serves"));
+                    let member = self.plan.config.members.get(&sid);
+                    match member {
+                        None => self.coverage.note(coverage::OUTSIDER),
+                        Some(member) if !member.votes() => self.coverage.note(coverage::OBSERVER),
+                        Some(_) => {}
+                    }
+                }
+                Effect::Rest => {
+                    self.line(format_args!("{sid} rests"));
+                    self.disconnected(place);
+                }
+                Effect::Wrong(what) => return Err(format!("server {sid}: {what}")),
+            }
+        }
+        self.plan_ahead(place);
+        Ok(())
+    }
+
+    /// Plans what a server has to do next by itself.
+    fn plan_ahead(&mut self, place: Place) {
+        let life = self.machines[place].life;
+        let machine = &self.machines[place];
+        let Some(process) = &machine.process else {
+            return;
+        };
+        let deadline_ms = process.engine.zab.deadline_ms();
+        let (tick_us, rate) = (process.tick_us, 1_000 + machine.drift);
+        let offset_ms = machine.offset_ms;
+        let disk = !process.disk_planned
+            && (!process.log.queue.is_empty() || machine.disk.synced < machine.disk.log.len());
+        let said = !process.said_planned && !process.log.said.is_empty();
+        let apply = !process.apply_planned && process.engine.is_ready();
+        let read = !process.read_planned && !process.reads.is_empty();
+        if deadline_ms != i64::MAX {
+            let local_us = (deadline_ms - offset_ms).max(0) * 1_000_000 / rate + 1_000;
+            let at_us = local_us.max(self.now_us + 50);
+            if at_us < tick_us {
+                if let Some(process) = self.process(place, life) {
+                    process.tick_us = at_us;
+                    process.tick_number += 1;
+                    let number = process.tick_number;
+                    self.at(at_us, Event::Tick(place, life, number));
+                }
+            }
+        }
+        if disk {
+            let delay = self.plan.disk.draw(&mut self.dice);
+            self.flag(place, life, |process| process.disk_planned = true);
+            self.after(delay, Event::Disk(place, life));
+        }
+        if said {
+            let delay = self.dice.within(1..=100);
+            self.flag(place, life, |process| process.said_planned = true);
+            self.after(delay, Event::Said(place, life));
+        }
+        if apply {
+            let delay = self.plan.apply.draw(&mut self.dice);
+            self.flag(place, life, |process| process.apply_planned = true);
+            self.after(delay, Event::Apply(place, life));
+        }
+        if read {
+            let delay = self.plan.read.draw(&mut self.dice);
+            self.flag(place, life, |process| process.read_planned = true);
+            self.after(delay, Event::Read(place, life));
+        }
+    }
+
+    fn flag(&mut self, place: Place, life: u64, set: impl FnOnce(&mut Process)) {
+        if let Some(process) = self.process(place, life) {
+            set(process);
+        }
+    }
+
+    fn act(&mut self, place: Place, act: Act) -> Result<(), String> {
+        let sid = self.machines[place].sid;
+        let life = self.machines[place].life;
+        match act {
+            Act::Cast(to, notification) => self.say_vote(place, to, notification),
+            Act::View(_) => Ok(()),
+            Act::RestartElection => {
+                self.line(format_args!("{sid} restarts its election port"));
+                for other in 0..self.machines.len() {
+                    if other != place {
+                        self.unvote(place, other);
+                    }
+                }
+                Ok(())
+            }
+            Act::Dial(to, within_ms) => {
+                self.line(format_args!("{sid} dials {to} for {within_ms} ms"));
+                let delay = self.plan.net.draw(&mut self.dice);
+                let until = self.now_us + within_ms * 1_000;
+                self.after(delay, Event::Dial(place, life, to, until));
+                Ok(())
+            }
+            Act::Listen(listen) => {
+                self.flag(place, life, |process| process.listening = listen);
+                Ok(())
+            }
+            Act::Send(link, packet) => self.send(place, link, packet),
+            Act::Broadcast(links, packet) => {
+                for link in links.iter() {
+                    self.send(place, *link, packet.clone())?;
+                }
+                Ok(())
+            }
+            Act::Hangup(link) => {
+                self.line(format_args!("{sid} hangs up {link}"));
+                self.hang_up(place, link);
+                Ok(())
+            }
+            Act::Append(zxid, payload) => {
+                self.queue(place, Item::Append(zxid, payload));
+                Ok(())
+            }
+            Act::Stage(zxid, payload) => {
+                self.queue(place, Item::Stage(zxid, payload));
+                Ok(())
+            }
+            Act::Job(id, job) => {
+                self.line(format_args!("{sid} wants {}", job_name(&job)));
+                self.queue(place, Item::Job(id, job));
+                Ok(())
+            }
+            Act::Abandon => {
+                self.coverage.note(coverage::SNAP_MID_STREAM);
+                self.flag(place, life, |process| process.installing = None);
+                self.queue(place, Item::Abandon);
+                Ok(())
+            }
+            Act::Stream(link, plan) => {
+                self.line(format_args!("{sid} streams on {link}: {plan:?}"));
+                let stream = Stream {
+                    first: Some(plan.base),
+                    parts: 0,
+                    tree: None,
+                    after: plan.after,
+                    until: plan.until,
+                    planned: false,
+                };
+                self.flag(place, life, |process| {
+                    process.streams.insert(link, stream);
+                });
+                self.stream_on(place, life, link);
+                Ok(())
+            }
+            Act::StreamMore(link, until) => {
+                self.flag(place, life, |process| {
+                    if let Some(stream) = process.streams.get_mut(&link) {
+                        stream.until = until;
+                    }
+                });
+                self.stream_on(place, life, link);
+                Ok(())
+            }
+            Act::ReadSnap(link, _) => {
+                self.flag(place, life, |process| process.installing = Some(link));
+                Ok(())
+            }
+            Act::ReadLog { after, until } => {
+                self.flag(place, life, |process| {
+                    process.reads.push_back(Read { after, until });
+                });
+                Ok(())
+            }
+            Act::Log(level, line) => {
+                self.line(format_args!("{sid}: {line}"));
+                if level != Level::Info {
+                    self.said_line(place, &line)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A line of a server's log may say what cannot be.
+    fn said_line(&mut self, place: Place, line: &str) -> Result<(), String> {
+        if line.contains("a snapshot is asked for") {
+            self.coverage.note(coverage::RESYNC);
+        }
+        if line.contains("is used up") {
+            self.coverage.note(coverage::ROLLOVER);
+        }
+        const IMPOSSIBLE: &[&str] = &[
+            "some are missing",
+            "is next",
+            "which was not proposed",
+            "which nobody proposed",
+            "which is not in the log",
+            "with another transaction",
+            "a second NEWLEADER",
+            "UPTODATE before NEWLEADER",
+            "behind UPTODATE",
+            "before UPTODATE",
+            "in phase",
+            "in stage",
+            " sends ",
+            "instead of",
+        ];
+        if IMPOSSIBLE.iter().any(|text| line.contains(text)) {
+            let sid = self.machines[place].sid;
+            return Err(format!("server {sid} meets what cannot be: {line}"));
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, place: Place, item: Item) {
+        if let Some(process) = &mut self.machines[place].process {
+            process.log.queue.push_back(item);
+        }
+    }
+
+    fn disk(&mut self, place: Place, life: u64) -> Result<(), String> {
+        let stuck_us = self.machines[place].stuck_us;
+        if stuck_us > self.now_us {
+            self.at(stuck_us, Event::Disk(place, life));
+            return Ok(());
+        }
+        let sid = self.machines[place].sid;
+        let batch = self.plan.batch;
+        let rules = self.plan.settings_of(sid, life).rules;
+        if self.process(place, life).is_none() {
+            return Ok(());
+        }
+        let machine = &mut self.machines[place];
+        let Some(process) = &mut machine.process else {
+            return Ok(());
+        };
+        process.disk_planned = false;
+        let takes = matches!(
+            process.log.queue.front(),
+            Some(Item::Job(_, Job::Cut(_) | Job::Switch { .. }))
+        );
+        let before = takes.then(|| machine.disk.clone());
+        let did = process
+            .log
+            .work(&mut machine.disk, batch, rules)
+            .map_err(|what| format!("server {sid}: {what}"))?;
+        if did == Did::Synced {
+            let committed = process.engine.zab.committed();
+            let disk = &mut machine.disk;
+            disk.hint = disk.hint.max(committed.min(disk.synced_end()));
+        }
+        if let Did::Job(job) = &did {
+            self.line(format_args!("{sid} did {}", job_name(job)));
+            let disk = &self.machines[place].disk;
+            if let Some(before) = &before {
+                self.judge
+                    .cuts(before, disk)
+                    .map_err(|what| format!("server {sid}, {}: {what}", job_name(job)))?;
+            }
+            if let Job::SaveCurrent(epoch) = job {
+                self.judge
+                    .vouches(*epoch, disk)
+                    .map_err(|what| format!("server {sid}: {what}"))?;
+            }
+            match job {
+                Job::Cut(_) => self.coverage.note(coverage::TRUNC),
+                Job::Switch { .. } => self.coverage.note(coverage::SNAP),
+                _ => {}
+            }
+        }
+        self.plan_ahead(place);
+        Ok(())
+    }
+
+    fn said(&mut self, place: Place, life: u64) -> Result<(), String> {
+        let Some(process) = self.process(place, life) else {
+            return Ok(());
+        };
+        process.said_planned = false;
+        let Some(said) = process.log.said.pop_front() else {
+            return Ok(());
+        };
+        match said {
+            Said::Durable(zxid) => self.input(place, In::Durable(zxid)),
+            Said::Done(id) => {
+                self.input(place, In::Done(id))?;
+                if let Some(process) = self.process(place, life)
+                    && process.log.switched == Some(id)
+                {
+                    process.log.switched = None;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn apply(&mut self, place: Place, life: u64) -> Result<(), String> {
+        let now = self.clock(place);
+        let budget = self.plan.budget;
+        let Some(process) = self.process(place, life) else {
+            return Ok(());
+        };
+        process.apply_planned = false;
+        let mut effects = Vec::new();
+        process.engine.apply(now, budget, &mut effects);
+        self.carry_out(place, effects)
+    }
+
+    fn persist(&mut self, place: Place, life: u64) -> Result<(), String> {
+        if self.process(place, life).is_none() {
+            return Ok(());
+        }
+        let delay = self.plan.persist.draw(&mut self.dice);
+        self.after(delay, Event::Persist(place, life));
+        let machine = &mut self.machines[place];
+        let Some(process) = &machine.process else {
+            return Ok(());
+        };
+        if process.log.switched.is_some() {
+            // The store is another tree's by now.
+            return Ok(());
+        }
+        let applied = &process.engine.applied;
+        let (had, has) = (machine.disk.store.len(), applied.len());
+        if has > had {
+            let upto = had + 1 + self.dice.below(has - had);
+            machine.disk.store.extend_from_slice(&applied[had..upto]);
+        }
+        let bytes = machine.disk.store.len() as u64 * 40;
+        self.input(place, In::TreeBytes(bytes))
+    }
+
+    fn purge(&mut self, place: Place, life: u64) -> Result<(), String> {
+        if self.process(place, life).is_none() {
+            return Ok(());
+        }
+        self.after(self.plan.purge_us, Event::Purge(place, life));
+        let machine = &mut self.machines[place];
+        let Some(process) = &machine.process else {
+            return Ok(());
+        };
+        // Streams and readers hold what they have not sent.
+        let streams = process.streams.values().map(|stream| stream.after);
+        let reads = process.reads.iter().map(|read| read.after);
+        let held = streams.chain(reads).min().unwrap_or(Zxid(i64::MAX));
+        let replaced = process.log.switched.is_some() || process.log.incoming.is_some();
+        if replaced || !machine.disk.purge(held) {
+            return Ok(());
+        }
+        let base = machine.disk.base;
+        let segments = machine.disk.segments();
+        let sid = machine.sid;
+        self.coverage.note(coverage::PURGED);
+        self.line(format_args!("{sid} purges its log up to {base}"));
+        self.input(place, In::Files { base, segments })
+    }
+
+    fn read(&mut self, place: Place, life: u64) -> Result<(), String> {
+        let some = 1 + self.dice.below(8);
+        if self.process(place, life).is_none() {
+            return Ok(());
+        }
+        let machine = &mut self.machines[place];
+        let Some(process) = &mut machine.process else {
+            return Ok(());
+        };
+        process.read_planned = false;
+        let Some(read) = process.reads.front_mut() else {
+            return Ok(());
+        };
+        let log = &machine.disk.log[..machine.disk.synced];
+        let from = log.partition_point(|(zxid, _)| *zxid <= read.after);
+        let until = read.until;
+        let records: Vec<_> = log[from..]
+            .iter()
+            .take_while(|(zxid, _)| *zxid <= until)
+            .take(some)
+            .cloned()
+            .collect();
+        let last = records.last().map_or(until, |(zxid, _)| *zxid);
+        read.after = last;
+        // Some answers are shorter than what was asked for.
+        let done = last >= until || self.dice.once_in(6);
+        if done {
+            process.reads.pop_front();
+        }
+        for (zxid, payload) in records {
+            self.input(place, In::LogRecord(zxid, payload))?;
+        }
+        if done {
+            self.input(place, In::LogRead(last))?;
+        }
+        self.plan_ahead(place);
+        Ok(())
+    }
+}
+
+/// A job in a few words.
+pub(super) fn job_name(job: &Job) -> String {
+    match job {
+        Job::Flush => "flush".into(),
+        Job::SaveAccepted(epoch) => format!("accepted {epoch}"),
+        Job::SaveCurrent(epoch) => format!("current {epoch}"),
+        Job::Cut(zxid) => format!("cut behind {zxid}"),
+        Job::Switch { zxid, .. } => format!("switch to the snapshot at {zxid}"),
+        Job::SaveLastSeen(config) => format!("last seen 0x{:x}", config.version),
+        Job::SaveCommitted(config) => format!("configuration 0x{:x}", config.version),
+    }
+}
