@@ -481,7 +481,8 @@ impl Zab {
         }
     }
 
-    /// A leader whose history is committed applies the rest of it.
+    /// A leader whose history is committed applies the rest of it. Once it proposes, its node has
+    /// what it proposes from itself.
     fn feed_leader(&mut self) {
         if let Role::Leading(leader) = &self.role
             && !leader.is_established()
