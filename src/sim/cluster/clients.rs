@@ -58,11 +58,6 @@ impl Client {
     pub fn is_done(&self) -> bool {
         self.last == Last::Done && self.under_way.is_empty()
     }
-
-    /// Whether it waits for nothing.
-    pub fn is_idle(&self) -> bool {
-        self.under_way.is_empty()
-    }
 }
 
 impl World {

@@ -11,12 +11,13 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use zk_wire::quorum::config::QuorumConfig;
+use zk_wire::txn::header_of;
 use zk_zab::history::Range;
 use zk_zab::io::Job;
 use zk_zab::rules::{Rule, Rules};
 use zk_zab::{History, JobId, Zxid};
 
-use super::node::{Entry, hash};
+use super::node::{Asked, Entry, hash};
 
 /// A tree as a leader sends it.
 pub type Snapshot = Rc<[Entry]>;
@@ -118,6 +119,16 @@ impl Disk {
         let tail = tail.filter(|(zxid, _)| *zxid > persisted && *zxid <= upto);
         tree.extend(tail.map(|(zxid, payload)| (*zxid, hash(payload))));
         tree
+    }
+
+    /// Whose requests the transactions of a tree are, as far as the log says.
+    pub fn asked(&self, tree: &[Entry]) -> Vec<Asked> {
+        let whose = |entry: &Entry| {
+            let at = self.log.binary_search_by_key(&entry.0, |(zxid, _)| *zxid);
+            let header = at.ok().and_then(|at| header_of(&self.log[at].1).ok());
+            header.map_or((0, 0), |header| (header.client_id, header.cxid))
+        };
+        tree.iter().map(whose).collect()
     }
 
     /// Removes records from the beginning, up to `upto` at most, which is in the store.

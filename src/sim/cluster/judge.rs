@@ -165,14 +165,24 @@ impl Judge {
         self.path.partition_point(|entry| disk.holds(*entry))
     }
 
-    /// A server's disk changes in a way that takes records from it.
+    /// A server's disk has changed in a way that takes records from it. A leader that lives may let
+    /// a learner cut off what it is going to send it again, and what is committed meanwhile without
+    /// it; but a quorum is left of everything.
     ///
     /// # Errors
-    /// It loses something committed.
-    pub fn cuts(&self, before: &Disk, after: &Disk) -> Result<(), String> {
+    /// There is none.
+    pub fn cuts(
+        &self,
+        before: &Disk,
+        after: &Disk,
+        disks: &BTreeMap<i64, &Disk>,
+    ) -> Result<(), String> {
         let (had, has) = (self.held(before), self.held(after));
-        if has < had {
-            return Err(format!("{} is committed, and cut off", self.path[has].0));
+        for entry in self.path.get(has..had).into_iter().flatten() {
+            let holds = |sid: Sid| disks.get(&sid.0).is_some_and(|disk| disk.holds(*entry));
+            if !self.verifier.has_quorum(holds) {
+                return Err(format!("{} is committed, and cut off", entry.0));
+            }
         }
         Ok(())
     }

@@ -57,6 +57,8 @@ pub struct Link {
     pub pipes: [Pipe; 2],
     /// Whether either end has it open.
     pub open: [bool; 2],
+    /// Whether it was lost: nothing that is sent from now on arrives.
+    pub lost: bool,
     /// What the learner was told: the epoch.
     pub told: Option<u32>,
     /// The last transaction that came to the learner before NEWLEADER.
@@ -74,6 +76,7 @@ impl Link {
             ends: [learner, leader],
             pipes: [Pipe::default(), Pipe::default()],
             open: [false, false],
+            lost: false,
             told: None,
             before_new_leader: None,
             new_leader: false,

@@ -229,7 +229,7 @@ impl Plan {
             clients: 1 + dice.below(CLUSTER_CLIENTS),
             outstanding: *dice.pick(&[1, 4, 16]),
             writes: *dice.pick(&[60, 80, 95]),
-            think: slow(dice, 10),
+            think: slow(dice, 2),
             net: slow(dice, 40),
             disk: slow(dice, 40),
             batch: *dice.pick(&[1, 3, 20]),
@@ -245,7 +245,7 @@ impl Plan {
             },
             fault: Delay {
                 least: tick_us,
-                most: tick_us * dice.within(10..=60),
+                most: tick_us * dice.within(5..=30),
                 rare: 0,
             },
             lasting: Delay {

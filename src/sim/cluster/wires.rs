@@ -70,7 +70,7 @@ impl World {
         let Some(link) = self.net.links.get_mut(&id) else {
             return;
         };
-        if !link.open[1 - to] {
+        if !link.open[1 - to] || link.lost {
             return;
         }
         let pipe = &mut link.pipes[to];
@@ -318,6 +318,7 @@ impl World {
             let Some(link) = self.net.links.get_mut(&id) else {
                 return;
             };
+            link.lost = true;
             let queue = &mut link.pipes[end].queue;
             let keep = self.dice.below(queue.len() + 1);
             queue.truncate(keep);

@@ -453,6 +453,7 @@ impl World {
         let upto = disk.persisted().max(disk.hint);
         let applied = disk.tree(upto);
         let upto = applied.last().map_or(Zxid::ZERO, |entry| entry.0);
+        let asked = disk.asked(&applied);
         let history = disk.history();
         let has_suffix = history.end() > upto;
         let settings = self.plan.settings_of(sid, life);
@@ -472,6 +473,17 @@ impl World {
         };
         let zab = Zab::recover(settings, view, past);
         let counter_max = self.plan.counter_max;
+        let disks: BTreeMap<i64, &Disk> = self
+            .machines
+            .iter()
+            .map(|machine| (machine.sid, &machine.disk))
+            .collect();
+        for (at, entry) in applied.iter().enumerate() {
+            self.judge
+                .applies(at, *entry, asked[at], &disks)
+                .map_err(|what| format!("server {sid} starts with a tree: {what}"))?;
+        }
+        let machine = &mut self.machines[place];
         machine.process = Some(Process {
             engine: Engine::new(zab, applied, rules, counter_max),
             log: LogThread::default(),
@@ -537,7 +549,7 @@ impl World {
                 Effect::Lead(epoch) => {
                     self.line(format_args!("{sid} leads epoch {epoch}"));
                     let life = self.machines[place].life;
-                    if self.clients.iter().any(|client| !client.is_idle()) {
+                    if self.phase == Phase::Faults && self.ops > 0 {
                         self.coverage.note(coverage::ELECTION_UNDER_LOAD);
                     }
                     if let Some(process) = &self.machines[place].process {
@@ -794,8 +806,13 @@ impl World {
             self.line(format_args!("{sid} did {}", job_name(job)));
             let disk = &self.machines[place].disk;
             if let Some(before) = &before {
+                let disks: BTreeMap<i64, &Disk> = self
+                    .machines
+                    .iter()
+                    .map(|machine| (machine.sid, &machine.disk))
+                    .collect();
                 self.judge
-                    .cuts(before, disk)
+                    .cuts(before, disk, &disks)
                     .map_err(|what| format!("server {sid}, {}: {what}", job_name(job)))?;
             }
             if let Job::SaveCurrent(epoch) = job {
