@@ -23,6 +23,9 @@ pub(crate) struct Feed {
     fed: Zxid,
     on: bool,
     reading: bool,
+    /// What is being read was asked for before the feed was stopped: it is not for what begins
+    /// next, which may begin elsewhere, and behind which the log may be another.
+    stale: bool,
     recent: VecDeque<(Zxid, Bytes)>,
     bytes: usize,
 }
@@ -34,6 +37,7 @@ impl Feed {
             fed: applied,
             on: false,
             reading: false,
+            stale: false,
             recent: VecDeque::new(),
             bytes: 0,
         }
@@ -47,8 +51,8 @@ impl Feed {
     /// Nothing more is given; the node has kept what it was given up to `applied`.
     pub fn stop(&mut self, applied: Zxid) {
         *self = Feed {
-            // An answer to a read that is still under way is not for what begins next.
             reading: self.reading,
+            stale: self.reading,
             ..Feed::new(applied)
         };
     }
@@ -80,7 +84,7 @@ impl Feed {
 
     /// A record was read back.
     pub fn record(&mut self, zxid: Zxid, payload: Bytes, out: &mut Outbox) {
-        if self.on && zxid > self.fed {
+        if self.on && !self.stale && zxid > self.fed {
             self.fed = zxid;
             out.tell(Tell::Record(zxid, payload));
         }
@@ -89,6 +93,7 @@ impl Feed {
     /// The reader has stopped.
     pub fn read(&mut self) {
         self.reading = false;
+        self.stale = false;
     }
 
     /// Asks for more, or goes over to what is in memory, as soon as the tree has taken what was
