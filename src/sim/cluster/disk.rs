@@ -74,6 +74,14 @@ impl Disk {
         }
     }
 
+    /// The last transaction, synced or not.
+    pub fn last(&self) -> Entry {
+        let last = self.log.last();
+        let last = last.map(|(zxid, payload)| (*zxid, hash(payload)));
+        last.or(self.store.last().copied())
+            .unwrap_or((Zxid::ZERO, 0))
+    }
+
     /// Whether this transaction is durable here, in the log or in the store.
     pub fn holds(&self, entry: Entry) -> bool {
         let log = &self.log[..self.synced];

@@ -81,7 +81,7 @@ impl Judge {
         Ok(())
     }
 
-    /// The leader of an epoch says NEWLEADER for the first time, or again: this is its history.
+    /// The leader of an epoch has made it its current one, before all others: this is its history.
     pub fn begins(&mut self, epoch: u32, last: Entry) {
         self.first_history.entry(epoch).or_insert(last);
     }

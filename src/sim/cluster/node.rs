@@ -9,12 +9,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use jute::Encode;
 use zk_wire::op::OpCode;
 use zk_wire::quorum::body::{Request, encode_touches};
 use zk_wire::quorum::packet::{Packet, PacketKind};
-use zk_wire::txn::{TxnHeader, header_of};
+use zk_wire::txn::{Txn, TxnBody, TxnHeader, header_of};
 use zk_zab::io::{Act, In, Out, Tell};
 use zk_zab::rules::{Rule, Rules};
 use zk_zab::{LinkId, Now, Zab, Zxid};
@@ -97,8 +97,8 @@ pub struct Engine {
     syncs: VecDeque<Asked>,
     /// Syncs that are answered once the tree is so far.
     synced: VecDeque<(Asked, Zxid)>,
-    waiters: BTreeMap<u64, Waiter>,
-    next_token: u64,
+    /// On a leader: syncs that wait for the commit of what was proposed before them.
+    waiters: VecDeque<(Waiter, Zxid)>,
     /// Clients' writes that are answered when they are applied.
     mine: BTreeMap<Asked, ()>,
     inputs: VecDeque<In>,
@@ -132,8 +132,7 @@ impl Engine {
             todo: VecDeque::new(),
             syncs: VecDeque::new(),
             synced: VecDeque::new(),
-            waiters: BTreeMap::new(),
-            next_token: 0,
+            waiters: VecDeque::new(),
             mine: BTreeMap::new(),
             inputs: VecDeque::new(),
             outs: Vec::new(),
@@ -194,9 +193,27 @@ impl Engine {
     }
 
     fn wait(&mut self, waiter: Waiter) {
-        self.next_token += 1;
-        self.waiters.insert(self.next_token, waiter);
-        self.inputs.push_back(In::SyncRead(self.next_token));
+        self.waiters.push_back((waiter, self.issued));
+    }
+
+    /// What waited for a commit.
+    fn settle(&mut self, out: &mut Vec<Effect>) {
+        let first = Zxid::start_of(self.issued.epoch());
+        while let Some((_, zxid)) = self.waiters.front()
+            && (*zxid <= self.committed || *zxid == first)
+            && let Some((waiter, _)) = self.waiters.pop_front()
+        {
+            match waiter {
+                Waiter::Client(asked) => {
+                    self.synced.push_back((asked, self.committed));
+                    self.arrived(out);
+                }
+                Waiter::Learner(link) => {
+                    let packet = Packet::new(PacketKind::Sync, 0);
+                    self.inputs.push_back(In::ToLearner(link, packet));
+                }
+            }
+        }
     }
 
     fn request(&mut self, op: OpCode, asked: Asked, body: Bytes) {
@@ -275,7 +292,10 @@ impl Engine {
             } else if let Some(todo) = self.todo.pop_front() {
                 self.propose(now, todo, out);
             } else {
-                return;
+                self.settle(out);
+                if self.inputs.is_empty() {
+                    return;
+                }
             }
         }
     }
@@ -302,9 +322,17 @@ impl Engine {
             time: now.wall_ms,
             op: OpCode::SetData.to_i32(),
         };
-        let mut payload = header.to_vec();
-        payload.put_slice(&todo.body);
-        let payload = Bytes::from(payload);
+        let txn = Txn {
+            header,
+            body: TxnBody::SetData {
+                op: OpCode::SetData,
+                path: Some("/".into()),
+                data: Some(&todo.body),
+                version: 0,
+            },
+            digest: None,
+        };
+        let payload = Bytes::from(txn.to_vec());
         out.push(Effect::Proposed(zxid, payload.clone()));
         self.queue.push_back((zxid, payload.clone()));
         self.inputs.push_back(In::Propose { zxid, payload });
@@ -316,7 +344,9 @@ impl Engine {
                 self.role = Role::Resting;
                 self.serving = false;
                 self.serve_from = None;
-                self.queue.clear();
+                // What is committed stays.
+                let committed = self.committed;
+                self.queue.retain(|(zxid, _)| *zxid <= committed);
                 self.todo.clear();
                 self.syncs.clear();
                 self.synced.clear();
@@ -357,17 +387,6 @@ impl Engine {
                 self.arrived(out);
             }
             Tell::Request(link, packet) => self.forwarded(link, &packet),
-            Tell::Synced(token) => match self.waiters.remove(&token) {
-                Some(Waiter::Client(asked)) => {
-                    self.synced.push_back((asked, self.committed));
-                    self.arrived(out);
-                }
-                Some(Waiter::Learner(link)) => {
-                    let packet = Packet::new(PacketKind::Sync, 0);
-                    self.inputs.push_back(In::ToLearner(link, packet));
-                }
-                None => out.push(Effect::Wrong(format!("sync {token} is done twice"))),
-            },
             Tell::SyncDone => match self.syncs.pop_front() {
                 Some(asked) => {
                     self.synced.push_back((asked, self.committed));

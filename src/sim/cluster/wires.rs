@@ -13,7 +13,6 @@ use zk_zab::{LinkId, Sid, Zxid};
 
 use super::coverage;
 use super::net::{LEADER, LEARNER, Link, Place, Wire, pair};
-use super::node::hash;
 use super::world::{Event, World};
 
 impl World {
@@ -143,13 +142,6 @@ impl World {
             }
             PacketKind::NewLeader if disk.current != epoch => {
                 Err(format!("currentEpoch is {}", disk.current))
-            }
-            PacketKind::NewLeader => {
-                let last = disk.log.last();
-                let last = last.map(|(zxid, payload)| (*zxid, hash(payload)));
-                let last = last.or(disk.store.last().copied());
-                self.judge.begins(epoch, last.unwrap_or((Zxid::ZERO, 0)));
-                Ok(())
             }
             _ => Ok(()),
         }

@@ -816,6 +816,8 @@ impl World {
                     .map_err(|what| format!("server {sid}, {}: {what}", job_name(job)))?;
             }
             if let Job::SaveCurrent(epoch) = job {
+                // The first is the leader, whose history it is.
+                self.judge.begins(*epoch, disk.last());
                 self.judge
                     .vouches(*epoch, disk)
                     .map_err(|what| format!("server {sid}: {what}"))?;
