@@ -354,7 +354,7 @@ impl Engine {
                 self.mine.clear();
                 out.push(Effect::Rest);
             }
-            Tell::Reloaded(zxid) => {
+            Tell::Reloaded { zxid, .. } => {
                 self.queue.clear();
                 self.applied = store.to_vec();
                 self.committed = zxid;

@@ -912,7 +912,8 @@ impl World {
         let sid = machine.sid;
         self.coverage.note(coverage::PURGED);
         self.line(format_args!("{sid} purges its log up to {base}"));
-        self.input(place, In::Files { base, segments })
+        self.input(place, In::Files(segments))?;
+        self.input(place, In::Purged(base))
     }
 
     fn read(&mut self, place: Place, life: u64) -> Result<(), String> {
