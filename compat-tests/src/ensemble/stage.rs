@@ -60,9 +60,11 @@ fn tap_port(port: u16, dialler: u8) -> u16 {
     port + 1 + u16::from(dialler)
 }
 
-/// Whether this is a server of 3.8.
+/// Whether this is a server from before 3.9.3, which forgets at NEWLEADER what has no COMMIT yet.
 fn is_old(kind: &Kind) -> bool {
-    matches!(kind, Kind::Java(version) if version.starts_with("3.8."))
+    const OLD: [&str; 3] = ["3.9.0", "3.9.1", "3.9.2"];
+    matches!(kind, Kind::Java(version)
+        if version.starts_with("3.8.") || OLD.contains(&version.as_str()))
 }
 
 impl Stage {
@@ -504,7 +506,7 @@ impl Stage {
         Ok(sync)
     }
 
-    /// Servers of 3.8 leave a leader whose COMMIT comes after NEWLEADER while its PROPOSAL came before
+    /// Servers before 3.9.3 leave a leader whose COMMIT comes after NEWLEADER while its PROPOSAL came before
     /// (ZOOKEEPER-4394), which a Java leader does not avoid.
     fn may_retry(&mut self, learner: u8, leader: u8) -> Result<bool, String> {
         let java = |kind: &Kind| matches!(kind, Kind::Java(_));
@@ -686,7 +688,7 @@ impl Stage {
 
     /// Whether a member may have counted wrong digests before it came to rest. A Java leader's SNAP
     /// may run ahead of its zxid, and a Java learner compares the digests of the transactions that it
-    /// then has twice. A server of 3.8 that has left a Java leader (see `may_retry`) logs the same
+    /// then has twice. An old server that has left a Java leader (see `may_retry`) logs the same
     /// transactions again, and counts them at its next start. Where no taps tell, a Java server among
     /// others is believed.
     fn excused(&mut self, id: u8) -> Result<bool, String> {
