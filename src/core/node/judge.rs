@@ -88,6 +88,8 @@ pub(super) struct Judge {
     missing: Vec<Need>,
     pub issued: Zxid,
     reaper: Reaper,
+    /// Version of the configuration that was proposed last; 0 for none.
+    proposed_config: i64,
     /// The counter is used up, and the leader was told to go.
     resigned: bool,
     pub counts: Counts,
@@ -113,6 +115,7 @@ impl Judge {
                 next_delete_ms: now.mono_ms,
                 found: VecDeque::new(),
             },
+            proposed_config: 0,
             resigned: false,
             counts: Counts::default(),
         }
@@ -474,12 +477,14 @@ impl Judge {
         body: &'a [u8],
         text: &'a mut String,
     ) -> Result<TxnBody<'a>, Refusal> {
+        let proposed_config = self.proposed_config;
         let (allowed, allowed_ephemeral) = self.check_session(desk.config, session, owner);
         let mut p = self.prep(desk);
         p.session = session;
         p.allowed = allowed;
         p.allowed_ephemeral = allowed_ephemeral;
         p.membership = desk.membership;
+        p.proposed_config = proposed_config;
         p.ids = ids;
         let body = prepare(&mut p, op, body, text, desk.config.max_field);
         if let Some(path) = p.exceeded.take() {
@@ -515,6 +520,9 @@ impl Judge {
     fn propose(&mut self, desk: &mut Desk<'_>, from: (SessionId, i32), body: &TxnBody<'_>, by: By) {
         let zxid = self.issued.next();
         self.issued = zxid;
+        if body.op() == OpCode::Reconfig {
+            self.proposed_config = zxid.0;
+        }
         let is_error = matches!(body, TxnBody::Error { .. });
         let digest = (desk.config.digest && !is_error).then(|| TxnDigest {
             version: digest::VERSION,

@@ -49,6 +49,7 @@ pub(super) fn prep<'a>(
         allowed: Ok(()),
         allowed_ephemeral: Ok(()),
         membership: None,
+        proposed_config: 0,
         ids: &[],
         exceeded: None,
     }

@@ -95,6 +95,8 @@ pub struct Prep<'a> {
     pub allowed_ephemeral: Result<(), Code>,
     /// The ensemble, on a leader.
     pub membership: Option<&'a reconfig::Membership>,
+    /// Version of the configuration that was proposed last here; 0 for none.
+    pub proposed_config: i64,
     /// Identities at the request's receipt.
     pub ids: &'a [Identity],
     /// A path that a hard quota has refused.

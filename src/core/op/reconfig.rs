@@ -53,6 +53,10 @@ pub fn prepare<'a>(
         return Err(Code::Unimplemented.into());
     };
     p.check_session()?;
+    if p.proposed_config > membership.committed {
+        // Whoever tells the membership has not heard of it yet.
+        return Err(Code::ReconfigInProgress.into());
+    }
     let next = next(membership, request, p.zxid.0)?;
     let before = p.record(CONFIG)?;
     p.check_acl(&before.acl, perm::WRITE)?;

@@ -238,11 +238,14 @@ fn a_reconfiguration_is_a_write_of_the_configuration_node() {
     leader.tree.set_acl(config, &open, 0).expect("set");
     leader.settle();
     leader.request(1, session, 3, OpCode::Reconfig, request.to_vec());
+    // At once, before anybody could tell the membership.
+    leader.request(1, session, 4, OpCode::Reconfig, request.to_vec());
     let payloads = leader.settle();
+    let under_way = Code::ReconfigInProgress.to_i32();
     let refused = [Code::Unimplemented, Code::NoAuth].map(Code::to_i32);
     assert_eq!(
         errors(&leader, 1),
-        [(1, refused[0]), (2, refused[1]), (3, 0)]
+        [(1, refused[0]), (2, refused[1]), (3, 0), (4, under_way)]
     );
     let zxid = payloads[0].0;
     let text = zk_wire::txn::reconfig_text(&payloads[0].1).expect("a reconfiguration");
@@ -259,8 +262,7 @@ fn a_reconfiguration_is_a_write_of_the_configuration_node() {
         last_seen,
         ..membership
     }));
-    leader.request(1, session, 4, OpCode::Reconfig, request.to_vec());
+    leader.request(1, session, 5, OpCode::Reconfig, request.to_vec());
     leader.settle();
-    let under_way = Code::ReconfigInProgress.to_i32();
-    assert_eq!(errors(&leader, 1)[3], (4, under_way));
+    assert_eq!(errors(&leader, 1)[4], (5, under_way));
 }
