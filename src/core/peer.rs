@@ -26,8 +26,9 @@ use zk_zab::{Status, Zab};
 
 use crate::acl::{Identity, Ids};
 use crate::ids::{LinkId, Marks, Now, SessionId, Zxid};
-use crate::io::{Applied, Effect, Input, Post};
+use crate::io::{Applied, Effect, Input, Post, Submit};
 use crate::node::Node;
+use crate::op::reconfig::Membership;
 use crate::tree::{Need, Tree};
 use crate::watch::Watches;
 
@@ -154,7 +155,12 @@ impl Peer {
                 self.node_step(tree, now, Input::Tick);
                 self.zab_step(now, In::Tick);
             }
-            Event::Node(input) => self.node_step(tree, now, input),
+            Event::Node(input) => {
+                if let Input::Submit(Submit::Request { op, .. }) = &input {
+                    self.before_request(*op);
+                }
+                self.node_step(tree, now, input);
+            }
             Event::Peer(input) => self.zab_step(now, input),
         }
         self.settle(tree, now, out);
@@ -192,6 +198,23 @@ impl Peer {
         self.settle(tree, now, out);
     }
 
+    /// A reconfiguration is judged by what holds now.
+    fn before_request(&mut self, op: OpCode) {
+        if op != OpCode::Reconfig {
+            return;
+        }
+        let membership = self.zab.as_ref().and_then(|zab| {
+            Some(Membership {
+                committed: zab.view().committed().version,
+                last_seen: zab.view().last_seen().clone(),
+                synced: zab.synced()?.into_iter().map(|sid| sid.0).collect(),
+                standalone_enabled: zab.settings().standalone_enabled,
+                multi_address: zab.settings().multi_address,
+            })
+        });
+        self.node.set_membership(membership);
+    }
+
     fn node_step(&mut self, tree: &Tree, now: Now, input: Input) {
         self.node.step(tree, now, input, &mut self.effects);
     }
@@ -223,6 +246,9 @@ impl Peer {
                 self.effect(now, effect, out);
             }
             while let Some(next) = self.outs.pop_front() {
+                // What comes of it leaves before what the quorum layer said behind it: the answer
+                // to a sync lies between the commits of what was asked before and after.
+                let mut rest = core::mem::take(&mut self.outs);
                 match next {
                     Out::Act(act) => self.act(act, out),
                     Out::Tell(tell) => self.tell(tree, now, tell, out),
@@ -230,6 +256,11 @@ impl Peer {
                 let effects = core::mem::take(&mut self.effects);
                 for effect in effects {
                     self.effect(now, effect, out);
+                }
+                if self.outs.is_empty() {
+                    self.outs = rest;
+                } else {
+                    self.outs.append(&mut rest);
                 }
             }
         }
@@ -417,6 +448,7 @@ impl Peer {
             .map(identity)
             .collect();
         let from = (SessionId(request.session), request.cxid);
+        self.before_request(op);
         let taken = self.node.request_from(
             tree,
             now,

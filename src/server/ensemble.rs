@@ -89,6 +89,8 @@ pub fn zab(config: &ServerConfig, ensemble: &EnsembleConfig, past: Recovered) ->
             .try_into()
             .unwrap_or(i64::MAX),
         reconfig_enabled: config.reconfig_enabled,
+        standalone_enabled: ensemble.standalone_enabled,
+        multi_address: ensemble.multi_address,
         force_snap: ensemble.force_snapshot_sync,
         snap_factor: ensemble.snapshot_size_factor,
         commit_log_count: u64::from(ensemble.commit_log_count),

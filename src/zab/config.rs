@@ -29,6 +29,10 @@ pub struct Settings {
     pub observer_delay_ms: i64,
     /// `reconfigEnabled`.
     pub reconfig_enabled: bool,
+    /// `standaloneEnabled`: a reconfiguration leaves two voters at least.
+    pub standalone_enabled: bool,
+    /// `multiAddress.enabled`.
+    pub multi_address: bool,
     /// `zookeeper.forceSnapshotSync`: learners always get a snapshot.
     pub force_snap: bool,
     /// `zookeeper.snapshotSizeFactor`: how large the log may be that a learner gets instead of a
@@ -85,6 +89,8 @@ impl Default for Settings {
             finalize_ms: 200,
             observer_delay_ms: 200,
             reconfig_enabled: false,
+            standalone_enabled: true,
+            multi_address: false,
             force_snap: false,
             snap_factor: 0.33,
             commit_log_count: 500,

@@ -113,6 +113,11 @@ impl Zab {
         }
     }
 
+    /// Settings.
+    pub fn settings(&self) -> &Settings {
+        &self.c.settings
+    }
+
     /// The configurations.
     pub fn view(&self) -> &View {
         &self.c.view
