@@ -188,7 +188,6 @@ impl Replica {
             Tell::Lead(_)
             | Tell::Learn { .. }
             | Tell::Request(..)
-            | Tell::Synced(_)
             | Tell::Revalidate(..)
             | Tell::Revalidated(_)
             | Tell::SyncDone

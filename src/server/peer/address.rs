@@ -35,9 +35,11 @@ impl fmt::Display for Place {
     }
 }
 
+type LookUp = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
+
 /// How names become addresses.
 #[derive(Clone)]
-pub struct Resolver(Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>);
+pub struct Resolver(Arc<LookUp>);
 
 impl Default for Resolver {
     /// The system's.
