@@ -180,7 +180,7 @@ impl Replica {
                 self.inputs.push_back(In::Applied(self.applied));
             }
             Tell::Rest => self.told = self.applied,
-            Tell::Reloaded(zxid) => (self.told, self.applied) = (zxid, zxid),
+            Tell::Reloaded { zxid, .. } => (self.told, self.applied) = (zxid, zxid),
             Tell::Ping(packet) => {
                 let answer = Packet::with(PacketKind::Ping, packet.zxid, Bytes::new());
                 self.inputs.push_back(In::ToLeader(answer));

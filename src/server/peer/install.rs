@@ -4,7 +4,9 @@
 //! not know: where the snapshot goes ([`SnapSink`]).
 //!
 //! Invariants: the signature ends it, and not a byte behind it is lost. A sink that is slow holds
-//! the sender up. A link that ends before the signature drops the sink unfinished.
+//! the sender up. A link that ends before the signature drops the sink unfinished. One sink at a
+//! time: the next is begun when the one before is dropped, so nothing of a link that is gone comes
+//! in between.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -59,14 +61,17 @@ pub(super) async fn receive(
     buf: &mut BytesMut,
     ends: &Ends,
 ) -> Result<(), String> {
+    let alone = ends.installing.clone().lock_owned().await;
     let (blocks, taken) = mpsc::channel(INSTALL_BLOCKS);
     let (said, outcome) = oneshot::channel();
     let (sinks, max_field) = (ends.installs.clone(), ends.max_field);
     std::thread::Builder::new()
         .name("install".into())
         .spawn(move || {
+            let outcome = install(sinks, zxid, max_field, taken);
+            drop(alone);
             // Whoever asked may have gone.
-            let _ = said.send(install(sinks, zxid, max_field, taken));
+            let _ = said.send(outcome);
         })
         .map_err(|error| format!("no thread to take a snapshot: {error}"))?;
     tokio::pin!(outcome);

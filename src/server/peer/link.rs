@@ -289,6 +289,8 @@ pub struct Ends {
     pub sink: Sink,
     /// Who takes a snapshot.
     pub installs: Arc<dyn SnapSinks>,
+    /// Held while one is taken.
+    pub installing: Arc<tokio::sync::Mutex<()>>,
     /// Longest string or buffer, bytes.
     pub max_field: usize,
 }

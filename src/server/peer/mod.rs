@@ -157,6 +157,7 @@ impl Peers {
                 let ends = link::Ends {
                     sink: wiring.sink.clone(),
                     installs: wiring.installs,
+                    installing: Arc::default(),
                     max_field: settings.max_field,
                 };
                 let settings = Arc::new(settings);

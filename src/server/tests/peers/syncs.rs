@@ -459,7 +459,7 @@ fn a_snapshot_may_come_in_any_pieces() {
     let whole = tree(5, 30);
     let snap = Packet::new(PacketKind::Snap, 8);
     let bytes = [
-        &encoded(&[snap.clone()])[..],
+        &encoded(std::slice::from_ref(&snap))[..],
         &whole,
         &encoded(&[ack(9), ack(10)]),
     ]
@@ -562,4 +562,52 @@ fn a_snapshot_can_be_given_up() {
                 .any(|it| matches!(it, In::Closed { .. } | In::SnapRead(_)))
         );
     }
+}
+
+/// What was begun on a link that is gone is over before the next is begun.
+#[test]
+fn one_snapshot_is_taken_at_a_time() {
+    let plan = Plan::of(&[1, 2]);
+    let nothing = Arc::new(Nothing);
+    let taken = Taken::default();
+    taken.hold(true);
+    let mut server = start_wired(
+        settings(2),
+        plan.view(2),
+        nothing.clone(),
+        nothing,
+        Arc::new(taken.clone()),
+    );
+    let listener = listen(plan.quorum(1));
+    let bytes = [
+        &encoded(&[Packet::new(PacketKind::Snap, 8)])[..],
+        &tree(3, 10),
+    ]
+    .concat();
+    let mut begin = |server: &mut Server, zxid: i64| {
+        server.act(Act::Dial(Sid(1), 60_000));
+        let mut stream = accept(&listener);
+        let link = server.dialled();
+        write(&mut stream, &bytes);
+        server.packet();
+        server.act(Act::ReadSnap(link, Zxid(zxid)));
+        (stream, link)
+    };
+    let (mut first, link) = begin(&mut server, 8);
+    let end = Instant::now() + BOUND;
+    while taken.0.0.lock().begun.is_empty() {
+        assert!(Instant::now() < end, "nothing is begun");
+        std::thread::yield_now();
+    }
+    server.act(Act::Hangup(link));
+    read_to_end(&mut first);
+    let (_second, link) = begin(&mut server, 9);
+    assert!(server.rest().is_empty());
+    assert_eq!(taken.0.0.lock().begun, [Zxid(8)]);
+    taken.hold(false);
+    server.until(|input| matches!(input, In::SnapRead(it) if *it == link).then_some(()));
+    let kept = taken.0.0.lock();
+    assert_eq!(kept.begun, [Zxid(8), Zxid(9)]);
+    // The first ended in the middle, or whole before it was known that nobody wants it.
+    assert_eq!(kept.dropped, 2);
 }
