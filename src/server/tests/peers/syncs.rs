@@ -584,7 +584,7 @@ fn one_snapshot_is_taken_at_a_time() {
         &tree(3, 10),
     ]
     .concat();
-    let mut begin = |server: &mut Server, zxid: i64| {
+    let begin = |server: &mut Server, zxid: i64| {
         server.act(Act::Dial(Sid(1), 60_000));
         let mut stream = accept(&listener);
         let link = server.dialled();
