@@ -28,7 +28,7 @@ const LIMIT: usize = 1 << 16;
 #[test]
 fn the_records_are_known() {
     let mut found = records("quorum");
-    found.remove("config");
+    found.retain(|record| !record.starts_with("config"));
     let known = [
         "InitialMessage",
         "InitialMessageReader",
