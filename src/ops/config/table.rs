@@ -119,6 +119,16 @@ const LEARNER_WINDOW: State = if ENSEMBLE_BUILT {
         "a learner's DIFF is read from the log: zabkeeper.diffWindowTxns, zabkeeper.diffWindowMiB",
     )
 };
+const OBSERVER_MASTER: State = Later("observer masters");
+const ORACLE: State = Later("the oracle of two servers");
+const NO_CLIENTS: State = Later("a leader without clients");
+const LOCAL_SESSIONS: State = Later("local sessions");
+const OBSERVER_LOG: State = Later("observers without a log");
+const OBSERVER_WAIT: State = Later("the wait of an observer");
+const PROBES: State =
+    NoEffect("the addresses of a member are dialled beside each other, without a probe");
+const EAGER_ACL: State = Later("eager checks of ACLs");
+const NODELAY: State = NoEffect("TCP_NODELAY is always set");
 const OTHER_PEER: State = NoEffect("tunes threads, queues or log lines of Java's peers");
 const JVM: State = NoEffect("tunes threads or buffers of the Java implementation");
 const ADMIN: State = Later("admin server");
@@ -158,10 +168,10 @@ pub const KEYS: &[Key] = &[
     row("maxClientCnxns", Static, Int, "60", "connections", Honoured, "Most connections from one address; 0 is no limit. The positional form has no limit"),
     row("minSessionTimeout", Static, Int, "2 x tickTime", "ms", Honoured, "Least session timeout; above the largest refuses"),
     row("maxSessionTimeout", Static, Int, "20 x tickTime", "ms", Honoured, "Largest session timeout"),
-    row("standaloneEnabled", Static, Flag, "true", "", Honoured, "false asks for an ensemble even with one voter, which is refused until ensembles are built"),
+    row("standaloneEnabled", Static, Flag, "true", "", Honoured, "false makes an ensemble even of one voter"),
     row("reconfigEnabled", Static, Flag, "false", "", Honoured, "A standalone server answers reconfig with an error either way; which one depends on this"),
     row("dynamicConfigFile", Static, Text, "none", "", Honoured, "File that holds server, group and weight lines instead of zoo.cfg"),
-    row("server.*", Static, Members, "none", "", Honoured, "Ensemble member. One voter runs standalone; more are refused until ensembles are built"),
+    row("server.*", Static, Members, "none", "", Honoured, "Ensemble member. One voter runs standalone, more make an ensemble"),
     row("group*", Static, Members, "none", "", Honoured, "Group of hierarchical quorums; checked"),
     row("weight*", Static, Members, "none", "", Honoured, "Weight in hierarchical quorums; checked"),
     row("version", Static, Text, "none", "", Honoured, "Version of the membership, hexadecimal; checked"),
@@ -193,14 +203,14 @@ pub const KEYS: &[Key] = &[
     row("electionAlg", Static, Int, "3", "", ENSEMBLE, "Anything but 3 refuses"),
     row("peerType", Static, Text, "participant", "", ENSEMBLE, "participant or observer; anything else refuses"),
     row("quorumListenOnAllIPs", Static, Flag, "false", "", ENSEMBLE, "Wildcard for peer and election ports"),
-    row("observerMasterPort", Static, Int, "0", "", ENSEMBLE, "Port on which followers serve observers"),
-    row("localSessionsEnabled", Static, Flag, "false", "", ENSEMBLE, "Local sessions"),
-    row("localSessionsUpgradingEnabled", Static, Flag, "false", "", ENSEMBLE, "Upgrade of local sessions"),
-    row("syncEnabled", Static, Flag, "true", "", ENSEMBLE, "Observers log"),
+    row("observerMasterPort", Static, Int, "0", "", OBSERVER_MASTER, "Port on which followers serve observers"),
+    row("localSessionsEnabled", Static, Flag, "false", "", LOCAL_SESSIONS, "Local sessions"),
+    row("localSessionsUpgradingEnabled", Static, Flag, "false", "", LOCAL_SESSIONS, "Upgrade of local sessions"),
+    row("syncEnabled", Static, Flag, "true", "", OBSERVER_LOG, "Observers log"),
     row("multiAddress.enabled", Static, Flag, "false", "", Honoured, "Allows several addresses in a server line; also as -Dzookeeper.multiAddress.enabled"),
-    row("multiAddress.reachabilityCheckEnabled", Static, Flag, "true", "", ENSEMBLE, "Probe of addresses"),
-    row("multiAddress.reachabilityCheckTimeoutMs", Static, Int, "1000", "ms", ENSEMBLE, "Time of a probe"),
-    row("oraclePath", Static, Text, "none", "", ENSEMBLE, "File that decides a two-server ensemble"),
+    row("multiAddress.reachabilityCheckEnabled", Static, Flag, "true", "", PROBES, "Probe of addresses"),
+    row("multiAddress.reachabilityCheckTimeoutMs", Static, Int, "1000", "ms", PROBES, "Time of a probe"),
+    row("oraclePath", Static, Text, "none", "", ORACLE, "File that decides a two-server ensemble"),
     row("jvm.pause.monitor", Static, Flag, "false", "", JVM, "Watch for pauses of the collector"),
     row("jvm.pause.info-threshold.ms", Static, Long, "1000", "ms", JVM, "Its first threshold"),
     row("jvm.pause.warn-threshold.ms", Static, Long, "10000", "ms", JVM, "Its second threshold"),
@@ -266,7 +276,7 @@ pub const KEYS: &[Key] = &[
     row("flushDelay", Passed, PropertyLong, "0", "ms", NoEffect("a batch forms while the one before is fsynced"), "Delay of a flush"),
     row("maxWriteQueuePollTime", Passed, PropertyLong, "flushDelay / 3", "ms", NoEffect("a batch forms while the one before is fsynced"), "Wait for a batch"),
     row("maxBatchSize", Passed, PropertyInt, "1000", "transactions", NoEffect("a batch forms while the one before is fsynced"), "Largest batch"),
-    row("enableEagerACLCheck", Passed, PropertyFlag, "false", "", ENSEMBLE, "Check ACLs before a request goes to the leader"),
+    row("enableEagerACLCheck", Passed, PropertyFlag, "false", "", EAGER_ACL, "Check ACLs before a request goes to the leader"),
     row("serializeLastProcessedZxid.enabled", Passed, PropertyFlag, "true", "", Later("Java snapshots"), "Snapshots carry the last zxid"),
     row("snapshot.compression.method", Passed, Text, "none", "", Later("Java snapshots"), "gz, snappy; anything else is none"),
     row("audit.enable", Passed, PropertyFlag, "false", "", Later("audit log"), "Audit log"),
@@ -298,7 +308,7 @@ pub const KEYS: &[Key] = &[
     row("client.*", Passed, Text, "", "", TLS, "TLS of clients"),
     row("fips-mode", Passed, PropertyFlag, "true", "", TLS, "FIPS"),
     row("netty.*", Passed, Text, "", "", JVM, "Netty"),
-    row("leaderServes", Passed, Word("no"), "yes", "", ENSEMBLE, "Leader accepts clients"),
+    row("leaderServes", Passed, Word("no"), "yes", "", NO_CLIENTS, "Leader accepts clients"),
     row("leader.maxConcurrentSnapSyncs", Passed, PropertyInt, "10", "learners", ENSEMBLE, "Most that get a snapshot at once; 0 or less refuses"),
     row("leader.maxConcurrentDiffSyncs", Passed, PropertyInt, "100", "learners", ENSEMBLE, "Most that get a DIFF at once; 0 or less refuses"),
     row("leader.maxTimeToWaitForEpoch", Passed, PropertyInt, "-1", "ms", ENSEMBLE, "Longest wait for followers while another voter looks for a leader; -1 is initLimit"),
@@ -308,11 +318,11 @@ pub const KEYS: &[Key] = &[
     row("fastleader.minNotificationInterval", Passed, PropertyInt, "200", "ms", ENSEMBLE, "First wait before a vote is sent again"),
     row("fastleader.maxNotificationInterval", Passed, PropertyInt, "60000", "ms", ENSEMBLE, "Largest such wait; they double"),
     row("fastleader.*", Passed, Text, "", "", OTHER_PEER, "Election"),
-    row("observer.reconnectDelayMs", Passed, PropertyLong, "0", "ms", ENSEMBLE, "Wait of an observer before it connects again"),
+    row("observer.reconnectDelayMs", Passed, PropertyLong, "0", "ms", OBSERVER_WAIT, "Wait of an observer before it connects again"),
     row("observer.election.DelayMs", Passed, PropertyLong, "200", "ms", ENSEMBLE, "Wait of an observer before it looks for a leader again"),
-    row("observer.syncEnabled", Passed, PropertyFlag, "syncEnabled", "", ENSEMBLE, "Wins over syncEnabled"),
+    row("observer.syncEnabled", Passed, PropertyFlag, "syncEnabled", "", OBSERVER_LOG, "Wins over syncEnabled"),
     row("observer.*", Passed, Text, "", "", OTHER_PEER, "Observer"),
-    row("observerMaster.sizeLimit", Passed, PropertyInt, "33554432", "bytes", ENSEMBLE, "Committed packets that an observer master keeps"),
+    row("observerMaster.sizeLimit", Passed, PropertyInt, "33554432", "bytes", OBSERVER_MASTER, "Committed packets that an observer master keeps"),
     row("cnxTimeout", Passed, NumberOrDefault, "5000", "ms", ENSEMBLE, "Time to connect to an election port; 0 is the system's, in an ensemble anything but a number refuses"),
     row("quorumCnxnTimeoutMs", Passed, PropertyInt, "-1", "ms", ENSEMBLE, "Time to read while an election connection is made; 0 or less is syncLimit"),
     row("electionPortBindRetry", Passed, PropertyInt, "3", "", ENSEMBLE, "Attempts to bind the election port; 0 is for ever"),
@@ -344,8 +354,8 @@ pub const KEYS: &[Key] = &[
     row("znode.container.checkIntervalMs", Bare, PropertyInt, "60000", "ms", Honoured, "Period of the container and TTL reaper; 0 or less refuses"),
     row("znode.container.maxPerMinute", Bare, PropertyInt, "10000", "znodes", Honoured, "Its most deletions; 0 deletes nothing, less than 0 is no limit"),
     row("znode.container.maxNeverUsedIntervalMs", Bare, PropertyLong, "0", "ms", Honoured, "A container that never had a child goes after this; 0 keeps it"),
-    row("leader.nodelay", Bare, Text, "true", "", ENSEMBLE, "TCP_NODELAY"),
-    row("follower.nodelay", Bare, Text, "true", "", ENSEMBLE, "TCP_NODELAY"),
+    row("leader.nodelay", Bare, Text, "true", "", NODELAY, "TCP_NODELAY"),
+    row("follower.nodelay", Bare, Text, "true", "", NODELAY, "TCP_NODELAY"),
     row("java.security.auth.login.config", Bare, Text, "none", "", Refused(Set, "SASL is not built"), "JAAS file"),
 
     // Keys of this server.
