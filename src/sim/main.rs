@@ -3,7 +3,7 @@
 //! `--failures N` stops after so many failures, `--require-coverage` fails when something that a
 //! run can meet was met by none, `--no-fsync` runs a server that syncs nothing and must fail.
 //!
-//! `--cluster` runs ensembles instead of single servers; of the other options it knows those with
+//! `--cluster` runs ensembles (`--off RULE` without one rule, in a build that can do that) instead of single servers; of the other options it knows those with
 //! seeds, threads and failures.
 //!
 //! With one thread, what goes to the standard output follows from the seeds alone; times go to the
@@ -29,6 +29,8 @@ struct Options {
     trace: bool,
     max_failures: usize,
     cluster: bool,
+    #[cfg(feature = "mutations")]
+    off: Option<zk_zab::rules::Rule>,
 }
 
 const USAGE: &str = "usage: sim [--seeds A..B] [--seed N] [--threads N] [--twice] [--failures N] \
@@ -44,6 +46,8 @@ fn options() -> Result<Options, String> {
         trace: false,
         max_failures: 10,
         cluster: false,
+        #[cfg(feature = "mutations")]
+        off: None,
     };
     let one = |text: &str| -> Result<Range<u64>, String> {
         let seed: u64 = text.parse().map_err(|_| format!("{text:?} is no seed"))?;
@@ -74,6 +78,14 @@ fn options() -> Result<Options, String> {
             }
             "--failures" => {
                 options.max_failures = value()?.parse().map_err(|_| USAGE.to_owned())?;
+            }
+            #[cfg(feature = "mutations")]
+            "--off" => {
+                let name = value()?;
+                let rule = zk_zab::rules::Rule::ALL
+                    .into_iter()
+                    .find(|rule| format!("{rule:?}") == name);
+                options.off = Some(rule.ok_or_else(|| format!("{name:?} is no rule"))?);
             }
             "--cluster" => options.cluster = true,
             "--twice" => options.twice = true,
@@ -199,16 +211,28 @@ fn main() -> ExitCode {
     }
 }
 
+impl Options {
+    /// The plan of a seed, without the rule that is off.
+    fn plan(&self, seed: u64) -> zk_sim::cluster::plan::Plan {
+        #[cfg(feature = "mutations")]
+        if let Some(rule) = self.off {
+            return zk_sim::cluster::mutations::plan(rule, seed, false);
+        }
+        zk_sim::cluster::plan::Plan::new(seed)
+    }
+}
+
 /// At least so many of a hundred runs of ensembles must meet each thing.
 const MET_PERCENT: u64 = 2;
 
 fn ensembles(options: &Options, start: Instant) -> ExitCode {
     let farm = Farm {
-        seeds: options.seeds.clone(),
+        seeds: &options.seeds,
         threads: options.threads,
         twice: options.twice,
         trace: options.trace,
         max_failures: options.max_failures,
+        plan: &|seed| options.plan(seed),
     };
     let harvest = farm.run();
     for run in &harvest.failures {

@@ -156,6 +156,23 @@ impl History {
         self.segments.drain(..gone.saturating_sub(1));
     }
 
+    /// What another server sent stands behind what was here before, as if there were nothing
+    /// between: only [`Rule::DiscardLogAfterSnap`](crate::rules::Rule::DiscardLogAfterSnap), when
+    /// it does not hold, keeps what was.
+    pub(crate) fn keep_under(&mut self, sent: History) {
+        let end = sent.base;
+        self.ranges.retain(|range| range.first <= end);
+        if let Some(last) = self.ranges.last_mut() {
+            last.last = last.last.min(end);
+        }
+        for range in sent.ranges {
+            match self.ranges.last_mut() {
+                Some(last) if last.last.epoch() == range.first.epoch() => last.last = range.last,
+                Some(_) | None => self.ranges.push(range),
+            }
+        }
+    }
+
     /// Another server's state has taken the place of everything.
     pub fn install(&mut self, base: Zxid) {
         *self = History {

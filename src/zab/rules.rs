@@ -43,6 +43,30 @@ pub enum Rule {
     OneZxidOneTxn,
 }
 
+impl Rule {
+    /// All of them.
+    pub const ALL: [Rule; 18] = [
+        Rule::StepDownAtRollover,
+        Rule::UpdatePeerEpoch,
+        Rule::CompareEstablishedByLeader,
+        Rule::ContiguousLog,
+        Rule::DrainBeforeVote,
+        Rule::DiscardLogAfterSnap,
+        Rule::NewLeaderAfterWindow,
+        Rule::FlushBeforeNewLeaderAck,
+        Rule::EpochAfterData,
+        Rule::NewLeaderAckFirst,
+        Rule::TolerateEarlyAcks,
+        Rule::KeepUncommitted,
+        Rule::ApplyFromUpToDate,
+        Rule::OwnAckAfterFsync,
+        Rule::OnlyVotersCount,
+        Rule::AcceptedEpochBeforeAck,
+        Rule::SyncUpToCommitted,
+        Rule::OneZxidOneTxn,
+    ];
+}
+
 /// Which rules hold: all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {

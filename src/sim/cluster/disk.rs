@@ -240,6 +240,12 @@ impl LogThread {
             None | Some(Item::Append(..)) => Ok(Did::Nothing),
             Some(Item::Stage(zxid, payload)) => {
                 self.staged.push((zxid, payload));
+                // What is staged is synced by the switch only.
+                while matches!(self.queue.front(), Some(Item::Stage(..)))
+                    && let Some(Item::Stage(zxid, payload)) = self.queue.pop_front()
+                {
+                    self.staged.push((zxid, payload));
+                }
                 Ok(Did::Staged)
             }
             Some(Item::Abandon) => {

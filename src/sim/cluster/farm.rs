@@ -5,14 +5,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::coverage::Coverage;
-use super::{Run, run_seed};
+use super::plan::Plan;
+use super::Run;
 use crate::limits::TAIL;
 
 /// What is to be run, and how.
-#[derive(Clone, Debug)]
-pub struct Farm {
+#[derive(Clone, Copy)]
+pub struct Farm<'a> {
     /// The seeds.
-    pub seeds: Range<u64>,
+    pub seeds: &'a Range<u64>,
     /// Threads.
     pub threads: usize,
     /// Each seed twice, to see that it is the same run.
@@ -21,6 +22,8 @@ pub struct Farm {
     pub trace: bool,
     /// Failures after which it stops.
     pub max_failures: usize,
+    /// The plan of a seed.
+    pub plan: &'a (dyn Fn(u64) -> Plan + Sync),
 }
 
 /// What came out.
@@ -40,7 +43,7 @@ pub struct Harvest {
     pub lines: u64,
 }
 
-impl Farm {
+impl Farm<'_> {
     /// Runs all.
     pub fn run(&self) -> Harvest {
         let next = AtomicU64::new(self.seeds.start);
@@ -64,9 +67,9 @@ impl Farm {
             if seed >= self.seeds.end || lock().failures.len() >= self.max_failures {
                 return;
             }
-            let mut run = run_seed(seed, if self.trace { usize::MAX } else { 0 });
+            let mut run = super::run((self.plan)(seed), if self.trace { usize::MAX } else { 0 });
             if self.twice && run.failure.is_none() {
-                let again = run_seed(seed, 0);
+                let again = super::run((self.plan)(seed), 0);
                 if (again.hash, again.lines) != (run.hash, run.lines) {
                     run.failure = Some("a second run has another trace".into());
                 }
@@ -74,7 +77,7 @@ impl Farm {
             if run.failure.is_some() && !self.trace {
                 // Once more, to have the trace.
                 let failure = run.failure.take();
-                run = run_seed(seed, TAIL);
+                run = super::run((self.plan)(seed), TAIL);
                 run.failure = run.failure.or(failure);
             }
             let mut harvest = lock();

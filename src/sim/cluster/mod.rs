@@ -12,6 +12,8 @@ pub mod disk;
 pub mod farm;
 mod faults;
 pub mod judge;
+#[cfg(feature = "mutations")]
+pub mod mutations;
 pub mod net;
 pub mod node;
 pub mod plan;

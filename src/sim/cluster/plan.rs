@@ -117,8 +117,11 @@ pub struct Plan {
     pub counter_max: u32,
     /// How much clocks differ, parts of a thousand.
     pub drift: i64,
-    /// Whether faults and work stop only when the ensemble has seen enough.
-    pub quiet: bool,
+    /// How many records a stream begins before the snapshot that it sent, at most: Java reads a
+    /// snapshot's zxid when its window has begun.
+    pub window: usize,
+    /// Followers may acknowledge transactions before NEWLEADER, as Java's did before 3.8.5.
+    pub early_acks: bool,
 }
 
 /// A member with addresses that nobody dials: the simulator knows servers by their ids.
@@ -260,7 +263,8 @@ impl Plan {
                 zk_zab::limits::COUNTER_MAX
             },
             drift: *dice.pick(&[0, 5, 100]),
-            quiet: false,
+            window: *dice.pick(&[0, 0, 3]),
+            early_acks: false,
         }
     }
 

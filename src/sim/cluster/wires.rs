@@ -121,7 +121,7 @@ impl World {
                 Ok(())
             }
             PacketKind::Ack => {
-                if !link.acknowledged {
+                if !link.acknowledged && !self.plan.early_acks {
                     return Err("NEWLEADER is not acknowledged yet".into());
                 }
                 if packet.zxid > disk.synced_end().0 {
@@ -382,6 +382,7 @@ impl World {
     /// One step of a stream.
     pub(super) fn stream(&mut self, place: Place, life: u64, id: LinkId) -> Result<(), String> {
         let parts = self.dice.below(4);
+        let window = self.dice.below(self.plan.window + 1);
         if self.process(place, life).is_none() {
             return Ok(());
         }
@@ -403,7 +404,13 @@ impl World {
                 let at = disk.persisted();
                 stream.tree = Some((at, disk.store.as_slice().into()));
                 stream.parts = parts;
-                stream.after = at;
+                let log = &disk.log[..disk.synced];
+                let first = log.partition_point(|(zxid, _)| *zxid <= at);
+                stream.after = match first.saturating_sub(window) {
+                    _ if window == 0 => at,
+                    0 => disk.base,
+                    before => log[before - 1].0,
+                };
                 packets.push(Packet::new(PacketKind::Snap, at.0));
             }
             None if stream.tree.is_some() => {

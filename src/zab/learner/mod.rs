@@ -398,7 +398,13 @@ impl Learner {
                 self.log(c, feed, packet.data.unwrap_or_default())?;
                 self.told = self.told.max(zxid);
             }
-            PacketKind::Commit => self.tell_committed(c, zxid)?,
+            PacketKind::Commit => {
+                self.tell_committed(c, zxid)?;
+                if !c.settings.rules.hold(Rule::ApplyFromUpToDate) && self.mode != Mode::Snap {
+                    feed.start(&c.history, c.durable, &mut c.out);
+                    c.commit(zxid);
+                }
+            }
             PacketKind::CommitAndActivate => {
                 let leader = Activate::decode(packet.body())
                     .map_err(|error| format!("COMMITANDACTIVATE: {error}"))?
@@ -425,6 +431,9 @@ impl Learner {
                 {
                     c.see(config.clone());
                     self.config = Some(config);
+                }
+                if !c.settings.rules.hold(Rule::KeepUncommitted) {
+                    self.unacked.clear();
                 }
                 if !c.settings.rules.hold(Rule::EpochAfterData) {
                     c.current = self.epoch;
@@ -462,7 +471,12 @@ impl Learner {
             zxid: self.snap,
             fuzzy_until,
         });
-        c.history = core::mem::take(&mut self.staged);
+        let staged = core::mem::take(&mut self.staged);
+        if c.settings.rules.hold(Rule::DiscardLogAfterSnap) {
+            c.history = staged;
+        } else {
+            c.history.keep_under(staged);
+        }
         c.reset_durable();
         c.switching = Some((job, self.snap, fuzzy_until));
         feed.stop(self.snap);

@@ -1,0 +1,68 @@
+//! For each rule of the quorum layer ensembles in which it matters, with the rule and without.
+
+use std::collections::BTreeMap;
+
+use zk_zab::Settings;
+use zk_zab::rules::{Rule, Rules};
+
+use super::plan::{Plan, ensemble};
+
+/// The plan in which a rule is tried with this seed; with the rule, or without it.
+pub fn plan(rule: Rule, seed: u64, holds: bool) -> Plan {
+    let mut plan = Plan::new(seed);
+    let off = |rule| Rules { off: Some(rule) };
+    let mut without: BTreeMap<i64, Rules> = plan
+        .servers()
+        .into_iter()
+        .map(|sid| (sid, off(rule)))
+        .collect();
+    match rule {
+        Rule::StepDownAtRollover => plan.counter_max = 20 + (seed % 50) as u32,
+        Rule::UpdatePeerEpoch => {
+            // One server is as all were before.
+            plan.config = ensemble(3, 0);
+            without.retain(|sid, _| *sid == 3);
+        }
+        Rule::OnlyVotersCount => {
+            plan.config = ensemble(3, 0);
+            plan.outside = vec![4, 5];
+            without = (1..=5).map(|sid| (sid, off(rule))).collect();
+        }
+        Rule::TolerateEarlyAcks => {
+            plan.config = ensemble(3, 0);
+            plan.outside = Vec::new();
+            plan.early_acks = true;
+            // All but one are followers of an older kind.
+            plan.rules = (1..=2)
+                .map(|sid| (sid, off(Rule::NewLeaderAckFirst)))
+                .collect();
+            without.retain(|sid, _| *sid == 3);
+        }
+        Rule::OneZxidOneTxn => {
+            plan.window = 3;
+            plan.settings.force_snap = true;
+        }
+        Rule::EpochAfterData | Rule::DiscardLogAfterSnap => {
+            plan.settings = Settings {
+                snap_factor: -1.0,
+                commit_log_count: 1,
+                ..plan.settings
+            };
+        }
+        Rule::CompareEstablishedByLeader
+        | Rule::ContiguousLog
+        | Rule::DrainBeforeVote
+        | Rule::NewLeaderAfterWindow
+        | Rule::FlushBeforeNewLeaderAck
+        | Rule::NewLeaderAckFirst
+        | Rule::KeepUncommitted
+        | Rule::ApplyFromUpToDate
+        | Rule::OwnAckAfterFsync
+        | Rule::AcceptedEpochBeforeAck
+        | Rule::SyncUpToCommitted => {}
+    }
+    if !holds {
+        plan.rules.extend(without);
+    }
+    plan
+}
