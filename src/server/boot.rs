@@ -11,6 +11,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use zk_core::auth::Providers;
 use zk_core::auth::digest::Algorithm;
+use zk_core::conn::ServeMode;
 use zk_core::owner::Extended;
 use zk_core::{Config, Node, Peer, Zxid, peer};
 use zk_disk::directory::{self, Boot, Layout, Lock};
@@ -314,6 +315,9 @@ impl Server {
             stats,
             clock,
         ));
+        if ensemble.is_none() {
+            shared.set_mode(ServeMode::Full);
+        }
         shared
             .stats
             .started_ms

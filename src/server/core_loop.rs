@@ -54,9 +54,6 @@ impl CoreLoop {
         let mut stopping = false;
         let mut stalled: Option<Need> = None;
         let mut has_room = true;
-        if self.member.is_none() {
-            shared.set_mode(ServeMode::Full);
-        }
         loop {
             self.carry_out();
             if !self.peer.can_apply() || stalled.is_some() || !has_room {

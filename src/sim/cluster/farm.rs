@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::Run;
 use super::coverage::Coverage;
 use super::plan::Plan;
-use super::Run;
 use crate::limits::TAIL;
 
 /// What is to be run, and how.
