@@ -36,7 +36,7 @@ finish() {
     exit 0
 }
 
-light=(-p jute -p zk-wire -p zk-core -p zk-ops -p zk-disk -p zk-sim -p zk-bench -p compat-tests)
+light=(-p jute -p zk-wire -p zk-zab -p zk-core -p zk-ops -p zk-disk -p zk-sim -p zk-bench -p compat-tests)
 
 stage 'format' cargo fmt --all --check
 [ "$mode" = check ] || stage 'rocksdb' make --no-print-directory rocksdb
@@ -68,6 +68,7 @@ esac
 
 stage 'fuzz' "$scripts/fuzz.sh" "$fuzz_seconds"
 stage 'simulator' "$tools/sim" --seeds "0..$seeds" --require-coverage --threads 2
+stage 'simulator: ensembles' "$tools/sim" --cluster --seeds "0..$seeds" --threads 2
 stage 'simulator: a server without fsync' "$scripts/must-fail.sh" "$tools/sim" --seeds 0..20 --no-fsync
 stage 'differential' "$tools/differential" --scripts "$work" --start-zabkeeper "$binary" --start-java \
     --seed 1 --rounds "$differential_rounds" --ops 5000 --minimise-seconds 120 --keep-data "$work/kept"

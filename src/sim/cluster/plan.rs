@@ -289,11 +289,7 @@ impl Plan {
 fn groups(config: &mut QuorumConfig, voters: i64, dice: &mut Dice) {
     for sid in 1..=voters {
         let group = (sid - 1) % 3 + 1;
-        config
-            .groups
-            .entry(group)
-            .or_insert_with(BTreeSet::new)
-            .insert(sid);
+        config.groups.entry(group).or_default().insert(sid);
         let weight = *dice.pick(&[1, 1, 1, 2, 0]);
         config.weights.insert(sid, weight);
     }

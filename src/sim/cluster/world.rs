@@ -595,13 +595,13 @@ impl World {
         if deadline_ms != i64::MAX {
             let local_us = (deadline_ms - offset_ms).max(0) * 1_000_000 / rate + 1_000;
             let at_us = local_us.max(self.now_us + 50);
-            if at_us < tick_us {
-                if let Some(process) = self.process(place, life) {
-                    process.tick_us = at_us;
-                    process.tick_number += 1;
-                    let number = process.tick_number;
-                    self.at(at_us, Event::Tick(place, life, number));
-                }
+            if at_us < tick_us
+                && let Some(process) = self.process(place, life)
+            {
+                process.tick_us = at_us;
+                process.tick_number += 1;
+                let number = process.tick_number;
+                self.at(at_us, Event::Tick(place, life, number));
             }
         }
         if disk {
