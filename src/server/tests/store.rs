@@ -102,7 +102,9 @@ fn writes_wait_for_a_store_that_is_behind() {
             let flushed = flushed.clone();
             Box::new(move |_, zxid| flushed.store(zxid.0, Ordering::SeqCst))
         },
-        room: Box::new(move || drop(room.send(()))),
+        room: Box::new(move || {
+            let _ = room.send(());
+        }),
         purged: Box::new(|_| {}),
         pins: Pins::new(),
         queue: queue.clone(),

@@ -3,7 +3,7 @@
 //!
 //! Times of the world are microseconds; those of the settings milliseconds, as in the files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use zk_wire::quorum::config::{Address, Member, MemberRole, QuorumConfig};
 use zk_zab::rules::Rules;
