@@ -84,6 +84,13 @@ impl History {
             .map(|range| range.first.max(Zxid(zxid.0.saturating_add(1))))
     }
 
+    /// The transactions behind `zxid`, ascending.
+    pub fn after(&self, zxid: Zxid) -> impl Iterator<Item = Zxid> {
+        let behind = Zxid(zxid.0.saturating_add(1));
+        let ranges = self.ranges.iter();
+        ranges.flat_map(move |range| (range.first.max(behind).0..=range.last.0).map(Zxid))
+    }
+
     /// How many transactions lie in (`after`, `until`].
     pub fn count(&self, after: Zxid, until: Zxid) -> u64 {
         let mut count = 0;
@@ -213,6 +220,8 @@ mod tests {
         assert_eq!(history.first_after(z(0, 2)), Some(z(0, 3)));
         assert_eq!(history.first_after(z(2, 3)), None);
         assert_eq!(history.count(z(0, 3), z(2, 2)), 4);
+        let after: Vec<Zxid> = history.after(z(0, 4)).collect();
+        assert_eq!(after, [z(0, 5), z(2, 1), z(2, 2), z(2, 3)]);
     }
 
     #[test]

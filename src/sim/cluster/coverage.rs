@@ -26,7 +26,6 @@ pub const ALL: &[&str] = &[
     RESET,
     PURGED,
     ROLLOVER,
-    RESYNC,
     SUFFIX,
     FORWARDED,
     MAYBE,
@@ -74,8 +73,6 @@ pub const RESET: &str = "link reset";
 pub const PURGED: &str = "log purged";
 /// The counter of an epoch was used up.
 pub const ROLLOVER: &str = "counter used up";
-/// A learner asked for a snapshot, because it has committed what TRUNC would cut off.
-pub const RESYNC: &str = "snapshot asked for";
 /// A start had records behind what it knew to be committed.
 pub const SUFFIX: &str = "start with a suffix";
 /// A write went through a learner.

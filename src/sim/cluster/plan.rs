@@ -120,8 +120,6 @@ pub struct Plan {
     /// How many records a stream begins before the snapshot that it sent, at most: Java reads a
     /// snapshot's zxid when its window has begun.
     pub window: usize,
-    /// Followers may acknowledge transactions before NEWLEADER, as Java's did before 3.8.5.
-    pub early_acks: bool,
 }
 
 /// A member with addresses that nobody dials: the simulator knows servers by their ids.
@@ -264,7 +262,6 @@ impl Plan {
             },
             drift: *dice.pick(&[0, 5, 100]),
             window: *dice.pick(&[0, 0, 3]),
-            early_acks: false,
         }
     }
 

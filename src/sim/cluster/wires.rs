@@ -121,7 +121,7 @@ impl World {
                 Ok(())
             }
             PacketKind::Ack => {
-                if !link.acknowledged && !self.plan.early_acks {
+                if !link.acknowledged {
                     return Err("NEWLEADER is not acknowledged yet".into());
                 }
                 if packet.zxid > disk.synced_end().0 {

@@ -736,14 +736,12 @@ impl World {
 
     /// A line of a server's log may say what cannot be.
     fn said_line(&mut self, place: Place, line: &str) -> Result<(), String> {
-        if line.contains("a snapshot is asked for") {
-            self.coverage.note(coverage::RESYNC);
-        }
         if line.contains("is used up") {
             self.coverage.note(coverage::ROLLOVER);
         }
         const IMPOSSIBLE: &[&str] = &[
             "some are missing",
+            "a snapshot is asked for",
             "is next",
             "which was not proposed",
             "which nobody proposed",

@@ -76,6 +76,9 @@ pub(crate) struct Learner {
     staged: History,
     /// What the leader has told to be committed before UPTODATE, and what I share with it.
     told: Zxid,
+    /// Proposals up to here are not known any more to wait for a commit. None are, but without
+    /// [`Rule::KeepUncommitted`].
+    forgotten: Zxid,
     /// A commit that came with the name of a leader before UPTODATE.
     designated: Option<(Sid, Zxid)>,
     /// The configuration that came with NEWLEADER.
@@ -103,6 +106,7 @@ impl Learner {
             snap: Zxid::ZERO,
             staged: History::default(),
             told: Zxid::ZERO,
+            forgotten: Zxid::ZERO,
             designated: None,
             config: None,
             pending: VecDeque::new(),
@@ -433,7 +437,7 @@ impl Learner {
                     self.config = Some(config);
                 }
                 if !c.settings.rules.hold(Rule::KeepUncommitted) {
-                    self.unacked.clear();
+                    self.forgotten = self.end(c);
                 }
                 if !c.settings.rules.hold(Rule::EpochAfterData) {
                     c.current = self.epoch;
@@ -579,12 +583,7 @@ impl Learner {
         // Records that have no COMMIT yet wait for it.
         let end = c.history.end();
         let told = self.told;
-        self.pending = self
-            .unacked
-            .iter()
-            .copied()
-            .filter(|zxid| *zxid > told)
-            .collect();
+        self.pending = c.history.after(told.max(self.forgotten)).collect();
         self.unacked.retain(|zxid| *zxid > told);
         c.info(format!(
             "following leader {} in epoch {}: the log ends at {end}, committed is {told}",
@@ -619,7 +618,8 @@ impl Learner {
     /// The log is durable up to here.
     pub fn durable(&mut self, c: &mut Common) {
         let early = !c.settings.rules.hold(Rule::NewLeaderAckFirst);
-        if self.phase == Phase::Broadcast || (early && self.phase == Phase::Syncing) {
+        let has_new_leader = matches!(self.phase, Phase::Persisting(_) | Phase::SavingCurrent(_));
+        if self.phase == Phase::Broadcast || (early && has_new_leader) {
             self.ack_durable(c);
         }
     }
