@@ -41,6 +41,11 @@ pub struct Config {
     pub local_upgrade: bool,
     /// `reconfigEnabled`.
     pub reconfig_enabled: bool,
+    /// `leaderServes`: a leader serves clients of its own.
+    pub leader_serves: bool,
+    /// How long a member of an ensemble looks for a leader before it serves those clients that are
+    /// content with reading, milliseconds; `None` without `readonlymode.enabled`.
+    pub read_only_after_ms: Option<i64>,
     /// Seed of the tree's hash.
     pub seed: u64,
 }
@@ -65,6 +70,8 @@ impl Default for Config {
             local_sessions: false,
             local_upgrade: false,
             reconfig_enabled: false,
+            leader_serves: true,
+            read_only_after_ms: None,
             seed: 0,
         }
     }

@@ -9,7 +9,8 @@
 //!
 //! Invariants: the node hears of a transaction only after the log was asked to hold it; a packet
 //! that rests on a durable act leaves after it; clients are served only in a role, and on a learner
-//! only once the tree is where the leader was when it said UPTODATE.
+//! only once the tree is where the leader was when it said UPTODATE; without a leader they may read
+//! what is committed, where that is configured, and only until there is one.
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -20,14 +21,16 @@ use alloc::vec::Vec;
 use zk_wire::OpCode;
 use zk_wire::quorum::body::{self, Request, Revalidate, Revalidated};
 use zk_wire::quorum::config::QuorumConfig;
+use zk_wire::quorum::notification::PeerState;
 use zk_wire::quorum::packet::{AuthId, Packet, PacketKind};
 use zk_zab::io::{Act, In, Job, Out, Tell};
 use zk_zab::{Status, Zab};
 
 use crate::acl::{Identity, Ids};
+use crate::conn::ServeMode;
 use crate::ids::{LinkId, Marks, Now, SessionId, Zxid};
 use crate::io::{Applied, Effect, Input, Post, Submit};
-use crate::node::Node;
+use crate::node::{Node, Role};
 use crate::op::reconfig::Membership;
 use crate::tree::{Need, Tree};
 use crate::watch::Watches;
@@ -50,8 +53,8 @@ pub enum Deed {
     Act(Act),
     /// Bring rows into the tree, then say `Loaded`.
     Load(Need),
-    /// Whether clients are served from now on. All are ended when they are not.
-    Serve(bool),
+    /// Whom the server serves from now on. All others are ended.
+    Serve(ServeMode),
     /// This configuration holds.
     Config(Arc<QuorumConfig>),
 }
@@ -78,7 +81,9 @@ pub struct Peer {
     effects: Vec<Effect>,
     /// Clients are served once the tree is here.
     serve_from: Option<Zxid>,
-    serving: bool,
+    serving: ServeMode,
+    /// Since when no leader is known, monotonic milliseconds.
+    leaderless: Option<i64>,
     muted: bool,
 }
 
@@ -91,7 +96,8 @@ impl Peer {
             outs: VecDeque::new(),
             effects: Vec::new(),
             serve_from: None,
-            serving: true,
+            serving: ServeMode::Full,
+            leaderless: None,
             muted: false,
         }
     }
@@ -100,7 +106,7 @@ impl Peer {
     pub fn ensemble(node: Node, zab: Zab) -> Peer {
         Peer {
             zab: Some(zab),
-            serving: false,
+            serving: ServeMode::Closed,
             ..Peer::standalone(node)
         }
     }
@@ -130,15 +136,21 @@ impl Peer {
         self.node.marks()
     }
 
-    /// Whether clients are served.
-    pub fn is_serving(&self) -> bool {
+    /// Whom it serves.
+    pub fn mode(&self) -> ServeMode {
         self.serving
+    }
+
+    /// Whether all clients are served.
+    pub fn is_serving(&self) -> bool {
+        self.serving == ServeMode::Full
     }
 
     /// When a `Tick` is needed next at the latest, monotonic milliseconds.
     pub fn deadline_ms(&self) -> i64 {
         let zab = self.zab.as_ref().map_or(i64::MAX, Zab::deadline_ms);
-        self.node.deadline_ms().min(zab)
+        let read_only = self.read_only_ms().unwrap_or(i64::MAX);
+        self.node.deadline_ms().min(zab).min(read_only)
     }
 
     /// Takes one event. What is to be done comes in the order in which it must be done.
@@ -268,14 +280,43 @@ impl Peer {
             && self.node.marks().applied.0 >= from
         {
             self.serve_from = None;
-            self.serve(true, out);
+            self.serve(ServeMode::Full, out);
+        }
+        self.without_leader(now, out);
+    }
+
+    fn serve(&mut self, mode: ServeMode, out: &mut Vec<Deed>) {
+        if self.serving != mode {
+            self.serving = mode;
+            out.push(Deed::Serve(mode));
         }
     }
 
-    fn serve(&mut self, serving: bool, out: &mut Vec<Deed>) {
-        if self.serving != serving {
-            self.serving = serving;
-            out.push(Deed::Serve(serving));
+    /// When clients may read without a leader, if that is still to come.
+    fn read_only_ms(&self) -> Option<i64> {
+        let after_ms = self.node.config().read_only_after_ms?;
+        let since_ms = self.leaderless?;
+        (self.node.role() == Role::Resting).then(|| since_ms.saturating_add(after_ms))
+    }
+
+    /// Who looks for a leader for long lets clients read meanwhile. That ends with any other part
+    /// in the ensemble, before anything comes of it.
+    fn without_leader(&mut self, now: Now, out: &mut Vec<Deed>) {
+        let looks = self
+            .status()
+            .is_some_and(|status| status.state == PeerState::Looking);
+        if !looks {
+            self.leaderless = None;
+            if self.node.role() == Role::ReadOnly {
+                self.serve(ServeMode::Closed, out);
+                self.node.rest();
+            }
+            return;
+        }
+        self.leaderless.get_or_insert(now.mono_ms);
+        if self.read_only_ms().is_some_and(|at| now.mono_ms >= at) {
+            self.node.read_only();
+            self.serve(ServeMode::ReadOnly, out);
         }
     }
 
@@ -342,7 +383,8 @@ impl Peer {
             Tell::Rest => {
                 self.serve_from = None;
                 self.muted = false;
-                self.serve(false, out);
+                self.leaderless = None;
+                self.serve(ServeMode::Closed, out);
                 self.node.rest();
             }
             Tell::Reloaded { zxid, fuzzy_until } => {
@@ -364,7 +406,7 @@ impl Peer {
             Tell::Lead(epoch) => {
                 self.show_config(now);
                 self.node.lead(tree, epoch, now, &mut self.effects);
-                self.serve_from = Some(Zxid::ZERO);
+                self.serve_from = self.node.config().leader_serves.then_some(Zxid::ZERO);
             }
             Tell::Learn {
                 observer,
@@ -494,3 +536,6 @@ fn identity(id: &AuthId) -> Identity {
         id: id.1.as_deref().unwrap_or_default().into(),
     }
 }
+
+#[cfg(test)]
+mod tests;
