@@ -30,7 +30,7 @@ use crate::core_loop::CoreLoop;
 use crate::data::{self, recover_tree};
 use crate::ensemble;
 use crate::gate::{Shared, ToCore};
-use crate::limits::DEFAULT_BACKLOG;
+use crate::limits::{DEFAULT_BACKLOG, READ_ONLY_AFTER_MS};
 use crate::loads;
 use crate::log_thread::{LogQueue, LogThread};
 use crate::member;
@@ -78,8 +78,9 @@ impl From<zk_disk::Error> for Refusal {
 /// The core's share of the configuration.
 pub fn core_config(config: &ServerConfig) -> Config {
     let max_frame = config.jute_max_buffer.max(0) as usize;
+    let ensemble = config.ensemble.as_ref();
     Config {
-        server_id: config.ensemble.as_ref().map_or(1, |e| e.my_id as u8),
+        server_id: ensemble.map_or(1, |e| e.my_id as u8),
         tick_ms: i64::from(config.tick_time_ms),
         min_session_ms: config.min_session_timeout_ms,
         max_session_ms: config.max_session_timeout_ms,
@@ -108,9 +109,13 @@ pub fn core_config(config: &ServerConfig) -> Config {
         max_frame,
         max_field: max_frame + config.jute_extra_size.max(0) as usize,
         // A standalone server has none.
-        local_sessions: false,
-        local_upgrade: false,
+        local_sessions: ensemble.is_some_and(|e| e.local_sessions),
+        local_upgrade: ensemble.is_some_and(|e| e.local_sessions_upgrading),
         reconfig_enabled: config.reconfig_enabled,
+        leader_serves: ensemble.is_none_or(|e| e.leader_serves),
+        read_only_after_ms: config
+            .read_only_mode
+            .then(|| i64::from(config.tick_time_ms).max(READ_ONLY_AFTER_MS)),
         seed: fastrand::u64(..),
     }
 }

@@ -236,12 +236,10 @@ impl CoreLoop {
                     self.shared.loads.push((need, None));
                     continue;
                 }
-                Deed::Serve(serve) => {
-                    let mode = if serve {
-                        ServeMode::Full
-                    } else {
-                        ServeMode::Closed
-                    };
+                Deed::Serve(mode) => {
+                    if mode == ServeMode::ReadOnly {
+                        tracing::warn!("no leader is found: clients may read, and no more");
+                    }
                     self.shared.set_mode(mode);
                     continue;
                 }

@@ -34,6 +34,10 @@ pub const OPEN_FILES: u64 = 1 << 20;
 /// Below this many the start warns.
 pub const FEW_FILES: u64 = 1 << 14;
 
+/// Least time that a member looks for a leader before it serves read-only, as in Java;
+/// `tickTime` if that is longer.
+pub const READ_ONLY_AFTER_MS: i64 = 2_000;
+
 /// Bytes that may wait to be sent to one learner, or to the leader. A link that has more is closed:
 /// its other end does not read.
 pub const LINK_QUEUE_BYTES: usize = 64 << 20;

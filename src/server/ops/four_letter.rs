@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use zk_core::SessionId;
+use zk_core::conn::ServeMode;
 use zk_core::tree::Tree;
 use zk_ops::date::Zone;
 use zk_ops::four_letter::{
@@ -29,7 +30,11 @@ pub async fn answer(
     }
     match word {
         FourLetterWord::Ruok => text::ruok().into(),
-        FourLetterWord::Isro => text::isro(ServerMode::Standalone).into(),
+        FourLetterWord::Isro => match shared.mode() {
+            ServeMode::Full => text::isro(ServerMode::Standalone).into(),
+            ServeMode::ReadOnly => text::isro(ServerMode::ReadOnly).into(),
+            ServeMode::Closed => text::not_serving(word).unwrap_or_default().into(),
+        },
         FourLetterWord::Gtmk => text::trace_mask(serving.trace_mask.load(Ordering::Relaxed)),
         FourLetterWord::Stmk => set_trace_mask(serving, rest),
         FourLetterWord::Srvr => text::srvr(&stats(shared)),
