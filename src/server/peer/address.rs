@@ -4,6 +4,7 @@
 //! how several addresses are tried, how a port is bound. Does not know: who listens or is dialled
 //! there, and what for.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -145,24 +146,50 @@ pub async fn connect(
     }
 }
 
+/// The places to listen at: each, or one for each port of this machine.
+pub fn to_bind(mut places: Vec<Place>, everywhere: bool) -> Vec<Place> {
+    let mut ports = BTreeSet::new();
+    places.retain(|place| !everywhere || ports.insert(place.port));
+    places
+}
+
+/// Why nobody listens at a place.
+#[derive(Debug)]
+pub enum Deaf {
+    /// Its name has no address; it may get one.
+    Unresolved(io::Error),
+    /// It cannot be bound.
+    Unbound(io::Error),
+}
+
+impl fmt::Display for Deaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Deaf::Unresolved(error) | Deaf::Unbound(error) => error.fmt(f),
+        }
+    }
+}
+
 /// Listens at a place: on its first address, or on every address of this machine.
 ///
 /// # Errors
-/// The name has no address, or it cannot be bound.
+/// See [`Deaf`].
 pub async fn listen(
     resolver: &Resolver,
     place: &Place,
     everywhere: bool,
-) -> io::Result<TcpListener> {
+) -> Result<TcpListener, Deaf> {
     let socket = if everywhere {
         let any = |ip: IpAddr| listener::bind(SocketAddr::new(ip, place.port), PEER_BACKLOG);
         // A machine without IPv6 has the other one.
-        any(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| any(Ipv4Addr::UNSPECIFIED.into()))?
+        any(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| any(Ipv4Addr::UNSPECIFIED.into()))
     } else {
-        let address = resolver.resolve(place).await?;
-        listener::bind(address[0], PEER_BACKLOG)?
+        let address = resolver.resolve(place).await.map_err(Deaf::Unresolved)?;
+        listener::bind(address[0], PEER_BACKLOG)
     };
-    TcpListener::from_std(socket)
+    socket
+        .and_then(TcpListener::from_std)
+        .map_err(Deaf::Unbound)
 }
 
 #[cfg(test)]
@@ -224,7 +251,13 @@ mod tests {
         let resolver = Resolver::default();
         let (held, port) = port().await;
         let error = listen(&resolver, &place("127.0.0.1", port), false).await;
-        assert_eq!(error.expect_err("in use").kind(), io::ErrorKind::AddrInUse);
+        let Err(Deaf::Unbound(error)) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let nowhere = Resolver::new(|_| Ok(vec![]));
+        let error = listen(&nowhere, &place("a.invalid", port), false).await;
+        assert!(matches!(error, Err(Deaf::Unresolved(_))), "{error:?}");
         drop(held);
         let one = listen(&resolver, &place("127.0.0.1", port), false).await;
         assert_eq!(one.expect("bound").local_addr().expect("it").port(), port);
@@ -232,5 +265,9 @@ mod tests {
         let ip = any.expect("bound").local_addr().expect("it").ip();
         assert!(ip.is_unspecified());
         assert_eq!(place("::1", 7).to_string(), "[::1]:7");
+        let several = vec![place("a", 1), place("b", 1), place("b", 2)];
+        assert_eq!(to_bind(several.clone(), false), several);
+        let ports = vec![place("a", 1), place("b", 2)];
+        assert_eq!(to_bind(several, true), ports);
     }
 }

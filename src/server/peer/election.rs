@@ -28,7 +28,7 @@ use zk_zab::ids::Sid;
 use zk_zab::io::In;
 use zk_zab::view::View;
 
-use super::address::{self, Place};
+use super::address::{self, Deaf, Place};
 use super::budget::{Budget, Delivery};
 use super::link::reserve;
 use super::{Event, Events, Settings, Sink};
@@ -155,6 +155,13 @@ impl Election {
         let before: Vec<JoinHandle<()>> = self.listeners.drain(..).collect();
         before.iter().for_each(JoinHandle::abort);
         let places = places(self.mine.as_ref());
+        let places = address::to_bind(places, self.settings.listen_everywhere);
+        if places.is_empty() {
+            tracing::warn!(
+                "no configuration has server {}: it has no election port",
+                self.settings.me
+            );
+        }
         self.hearing = places.len();
         let gone = Arc::new(tokio::sync::Semaphore::new(0));
         {
@@ -491,7 +498,7 @@ async fn greet(stream: &mut TcpStream) -> Result<(Hello, BytesMut), String> {
     }
 }
 
-/// Listens at one place. Returns why it does not any more.
+/// Listens at one place. Returns why it does not: it could not be bound so many times.
 async fn hear(place: Place, of: u64, events: &Events, settings: &Settings) -> String {
     let mut failed = 0;
     loop {
@@ -516,8 +523,11 @@ async fn hear(place: Place, of: u64, events: &Events, settings: &Settings) -> St
             }
             Err(error) => error,
         };
-        failed += 1;
-        if failed == settings.bind_tries {
+        // A name that has no address yet is waited for: that is no fault of the port.
+        if matches!(error, Deaf::Unbound(_)) {
+            failed += 1;
+        }
+        if failed > 0 && failed == settings.bind_tries {
             return format!(
                 "cannot listen on the election port {place}: {error} ({failed} tries, zookeeper.electionPortBindRetry)"
             );

@@ -41,8 +41,9 @@ struct Outgoing {
     bytes: usize,
     /// Whether a stream is under way.
     streaming: bool,
-    /// What was given meanwhile.
+    /// What was given meanwhile, and its bytes.
     held: Vec<Bytes>,
+    held_bytes: usize,
     /// Where a stream has stopped that may go on.
     parked: Option<Parked>,
     /// Nothing is sent any more, because of this.
@@ -105,7 +106,7 @@ impl Link {
             let mut bytes = Vec::new();
             packet.encode_into(&mut bytes);
             out.bytes += bytes.len();
-            out.held.push(bytes.into());
+            out.hold(bytes.into());
         } else {
             let before = out.tail.len();
             packet.encode_into(&mut out.tail);
@@ -119,7 +120,7 @@ impl Link {
         let out = &mut *self.out.lock();
         out.bytes += bytes.len();
         if out.streaming {
-            out.held.push(bytes.clone());
+            out.hold(bytes.clone());
         } else if share {
             out.push(bytes.clone());
         } else {
@@ -156,7 +157,7 @@ impl Link {
     /// The link is closed.
     pub fn stream(&self, bytes: Vec<u8>) -> Result<(), Gone> {
         let mut out = self.out.lock();
-        while out.bytes >= STREAM_WINDOW && !out.closed {
+        while out.unsent() >= STREAM_WINDOW && !out.closed {
             self.drained.wait(&mut out);
         }
         if out.closed {
@@ -179,6 +180,7 @@ impl Link {
         }
         out.streaming = false;
         let held = std::mem::take(&mut out.held);
+        out.held_bytes = 0;
         if held.is_empty() {
             out.parked = Some(parked);
         }
@@ -245,9 +247,9 @@ impl Link {
     /// Returns whether a stream is under way.
     fn sent(&self, bytes: usize) -> bool {
         let out = &mut *self.out.lock();
-        let before = out.bytes;
+        let before = out.unsent();
         out.bytes -= bytes;
-        if before >= STREAM_WINDOW && out.bytes < STREAM_WINDOW {
+        if before >= STREAM_WINDOW && out.unsent() < STREAM_WINDOW {
             self.drained.notify_all();
         }
         out.streaming
@@ -255,6 +257,17 @@ impl Link {
 }
 
 impl Outgoing {
+    /// Bytes that can be sent: what is held waits for the stream, so that the stream must not wait
+    /// for it.
+    fn unsent(&self) -> usize {
+        self.bytes - self.held_bytes
+    }
+
+    fn hold(&mut self, bytes: Bytes) {
+        self.held_bytes += bytes.len();
+        self.held.push(bytes);
+    }
+
     fn push(&mut self, bytes: Bytes) {
         if !self.tail.is_empty() {
             let tail = std::mem::take(&mut self.tail);

@@ -36,7 +36,7 @@ use self::election::{Election, Greeted};
 use self::install::SnapSinks;
 use self::quorum_port::QuorumPort;
 use self::stream::{LogSource, SnapSource, Streams};
-use crate::limits::{LINK_QUEUE_BYTES, RESOLVERS};
+use crate::limits::{LINK_QUEUE_BYTES, QUORUM_LINKS, RESOLVERS};
 
 /// The way to the core. It must not block.
 pub type Sink = Arc<dyn Fn(Delivery) + Send + Sync>;
@@ -64,6 +64,8 @@ pub struct Settings {
     pub max_field: usize,
     /// Bytes that may wait to be sent on one link.
     pub link_queue: usize,
+    /// Links at once.
+    pub links: usize,
     /// How names become addresses.
     pub resolver: Resolver,
 }
@@ -81,6 +83,7 @@ impl Settings {
             keep_alive: false,
             max_field: 2 * 0xf_ffff,
             link_queue: LINK_QUEUE_BYTES,
+            links: QUORUM_LINKS,
             resolver: Resolver::default(),
         }
     }

@@ -24,7 +24,7 @@ use super::budget::Delivery;
 use super::link::{self, Ends, Link};
 use super::stream::Streams;
 use super::{Event, Events, Settings};
-use crate::limits::{ACCEPT_PAUSE, QUORUM_LINKS, SHARE_BYTES};
+use crate::limits::{ACCEPT_PAUSE, SHARE_BYTES};
 
 struct Held {
     link: Arc<Link>,
@@ -102,7 +102,8 @@ impl QuorumPort {
             self.listeners = before;
             return;
         }
-        let places: Vec<Place> = self.places(self.settings.me);
+        let places = self.places(self.settings.me);
+        let places = address::to_bind(places, self.settings.listen_everywhere);
         let (of, events, settings) = (self.listening, self.events.clone(), self.settings.clone());
         self.listeners.push(tokio::spawn(async move {
             for listener in before {
@@ -159,12 +160,13 @@ impl QuorumPort {
         if of != self.listening {
             return;
         }
-        if self.links.len() >= QUORUM_LINKS {
+        let most = self.settings.links;
+        if self.links.len() >= most {
             // One line for a flood.
             let long_ago = self.refused.is_none_or(|at| at.elapsed() > ONE_LINE_PER);
             if long_ago {
                 self.refused = Some(Instant::now());
-                tracing::warn!("the quorum port has {QUORUM_LINKS} links: {peer} is refused");
+                tracing::warn!("the quorum port has {most} links: {peer} is refused");
             }
             return;
         }

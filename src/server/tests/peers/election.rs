@@ -472,3 +472,31 @@ fn votes_wait_for_the_core() {
     });
     drop(writer.join().expect("written"));
 }
+
+/// A server whose own name has no address yet waits for it, however few tries it has.
+#[test]
+fn its_own_name_may_get_its_address_later() {
+    let mut plan = Plan::of(&[1, 2]);
+    plan.0[0].1 = "later.invalid".into();
+    let asked = Arc::new(AtomicBool::new(false));
+    let resolver = {
+        let asked = asked.clone();
+        Resolver::new(move |_| {
+            if asked.swap(true, Ordering::Relaxed) {
+                Ok(vec![IpAddr::from([127, 0, 0, 1])])
+            } else {
+                Err(io::Error::other("Name or service not known"))
+            }
+        })
+    };
+    let with = Settings {
+        bind_tries: 1,
+        resolver,
+        ..settings(1)
+    };
+    let mut server = start_with(with, plan.view(1));
+    let mut stream = connect(plan.election(1));
+    write(&mut stream, &hello_of(2, 1));
+    server.up(2);
+    server.unable.try_recv().expect_err("it listens");
+}

@@ -290,3 +290,21 @@ fn a_leader_is_dialled() {
     server.act(Act::Dial(Sid(2), 60_000));
     assert!(server.dialled() > link);
 }
+
+#[test]
+fn a_flood_of_links_is_refused() {
+    let (mut server, mut stream, link) = leader(|settings| settings.links = 2);
+    let port = stream.peer_addr().expect("its address").port();
+    let second = connect(port);
+    server.accepted();
+    for _ in 0..5 {
+        assert_eq!(read_to_end(&mut connect(port)), []);
+    }
+    write(&mut stream, &encoded(&[ack(1)]));
+    assert_eq!(server.packet(), (link, ack(1)));
+    server.act(Act::Hangup(link));
+    read_to_end(&mut stream);
+    connect(port);
+    server.accepted();
+    drop(second);
+}

@@ -1,6 +1,7 @@
 //! Streams to learners, and snapshots from a leader.
 
 use parking_lot::{Condvar, Mutex};
+use zabkeeper::limits::STREAM_WINDOW;
 use zk_wire::quorum::snap::{OPEN_ACL, SnapEncoder, SnapItem};
 use zk_wire::stat::StatPersisted;
 use zk_zab::io::{Base, StreamPlan};
@@ -212,16 +213,17 @@ fn a_learner_gets_what_it_lacks_and_then_the_rest() {
     };
     let (mut server, mut stream, link) = leader(log, no_tree());
     let news = Packet::new(PacketKind::NewLeader, 5);
+    let large = Packet::with(PacketKind::Proposal, 1, vec![1; 2 * STREAM_WINDOW]);
     server.acts(vec![
         Act::Stream(link, diff(10, 500)),
-        // What is given meanwhile follows.
-        Act::Send(link, ack(1)),
+        // What is given meanwhile follows, even more than a stream lets wait.
+        Act::Send(link, large.clone()),
         Act::Broadcast(Arc::new([link]), ack(2)),
     ]);
     assert_eq!(streamed(&mut server, link), 500);
     server.act(Act::Send(link, news.clone()));
     let base = encoded(&[Packet::new(PacketKind::Diff, 500)]);
-    let behind = encoded(&[ack(1), ack(2), news]);
+    let behind = encoded(&[large, ack(2), news]);
     let expected = [base, records(10, 500, 100), behind].concat();
     assert!(read(&mut stream, expected.len()) == expected);
 }
