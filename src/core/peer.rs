@@ -160,11 +160,14 @@ impl Peer {
                 None => self.node_step(tree, now, Input::Durable(zxid)),
                 Some(_) => {
                     self.node_durable(tree, now, zxid);
+                    // What the node proposes comes before a step that may end the role.
+                    self.settle(tree, now, out);
                     self.zab_step(now, In::Durable(zxid));
                 }
             },
             Event::Node(Input::Tick) => {
                 self.node_step(tree, now, Input::Tick);
+                self.settle(tree, now, out);
                 self.zab_step(now, In::Tick);
             }
             Event::Node(input) => {

@@ -126,18 +126,15 @@ impl Common {
         self.unsynced.clear();
     }
 
-    /// Whether the disk holds an append up for longer than the others may wait.
-    pub fn is_disk_stuck(&self) -> bool {
-        self.unsynced
-            .front()
-            .is_some_and(|(_, since)| self.now_ms - since >= self.settings.sync_ms())
+    /// Whether the disk holds an append up for so long.
+    pub fn is_disk_stuck(&self, limit_ms: i64) -> bool {
+        self.now_ms >= self.disk_deadline_ms(limit_ms)
     }
 
-    /// When it would be.
-    pub fn disk_deadline_ms(&self) -> i64 {
-        self.unsynced
-            .front()
-            .map_or(i64::MAX, |(_, since)| since + self.settings.sync_ms())
+    /// When it will have.
+    pub fn disk_deadline_ms(&self, limit_ms: i64) -> i64 {
+        let oldest = self.unsynced.front();
+        oldest.map_or(i64::MAX, |(_, since)| since.saturating_add(limit_ms))
     }
 
     /// Everything up to here is committed.

@@ -195,8 +195,8 @@ impl Zab {
             Role::Draining { job: None, .. } => 0,
             Role::Waiting { until_ms } => *until_ms,
             Role::Looking => self.election.deadline_ms(),
-            Role::Leading(leader) => leader.deadline_ms().min(self.c.disk_deadline_ms()),
-            Role::Learning(learner) => learner.deadline_ms().min(self.c.disk_deadline_ms()),
+            Role::Leading(leader) => leader.deadline_ms(&self.c),
+            Role::Learning(learner) => learner.deadline_ms(&self.c),
         }
     }
 

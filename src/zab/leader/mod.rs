@@ -159,13 +159,16 @@ impl Leader {
     }
 
     /// When [`Leader::tick`] has something to do, monotonic milliseconds.
-    pub fn deadline_ms(&self) -> i64 {
+    pub fn deadline_ms(&self, c: &Common) -> i64 {
         if self.resign.is_some() {
             return 0;
         }
         let links = self.handlers.values().map(|h| h.deadline_ms).min();
         let phase = match self.phase {
-            Phase::Broadcast => self.next_half_ms,
+            Phase::Broadcast => {
+                let disk = c.disk_deadline_ms(c.settings.sync_ms());
+                self.next_half_ms.min(disk)
+            }
             _ => self.phase_deadline_ms,
         };
         phase.min(links.unwrap_or(i64::MAX))
@@ -473,7 +476,7 @@ impl Leader {
                 return Turn::Stay;
             }
         }
-        if c.is_disk_stuck() {
+        if c.is_disk_stuck(c.settings.sync_ms()) {
             return Turn::Leave("the log is not durable in time: the disk is stuck".into());
         }
         if c.now_ms < self.next_half_ms {

@@ -135,10 +135,19 @@ impl Learner {
     }
 
     /// When [`Learner::tick`] has something to do, monotonic milliseconds.
-    pub fn deadline_ms(&self) -> i64 {
+    pub fn deadline_ms(&self, c: &Common) -> i64 {
+        let disk = c.disk_deadline_ms(self.disk_limit_ms(c));
         match self.phase {
             Phase::Pausing { until_ms, .. } => until_ms,
-            _ => self.deadline_ms.min(self.give_up_ms),
+            _ => self.deadline_ms.min(self.give_up_ms).min(disk),
+        }
+    }
+
+    /// How long the disk may hold an append up: while everything is taken over it has more to do.
+    fn disk_limit_ms(&self, c: &Common) -> i64 {
+        match self.phase {
+            Phase::Broadcast => c.settings.sync_ms(),
+            _ => c.settings.init_ms(),
         }
     }
 
@@ -228,7 +237,7 @@ impl Learner {
                 self.leader, self.phase
             ));
         }
-        if self.phase == Phase::Broadcast && c.is_disk_stuck() {
+        if c.is_disk_stuck(self.disk_limit_ms(c)) {
             return Turn::Leave("the log is not durable in time: the disk is stuck".into());
         }
         Turn::Stay
