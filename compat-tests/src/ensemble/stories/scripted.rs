@@ -170,14 +170,27 @@ pub(super) fn play(stage: &mut Stage, _cast: &Cast<'_>) -> Result<(), String> {
         "COMMITs held until behind UPTODATE: taken; ACKs {order:x?}"
     ));
 
-    // A cut that goes back over the beginning of an epoch.
+    // A cut that goes back over the beginning of an epoch: of what nobody has committed.
     let (mut link, offered) = leader.meet(7)?;
-    link.send(TRUNC, open, None)?;
+    if offered != last {
+        return Err(format!("{ME} offers {offered:#x} instead of {last:#x}"));
+    }
+    link.send(DIFF, offered, None)?;
     finish(&mut link, 7)?;
-    let (paths, _) = shown(stage, link, zxid(7, 0))?;
-    let across = !paths.contains("/c3") && paths.contains("/c2");
+    let lost = zxid(7, 1);
+    link.send(PROPOSAL, lost, Some(&create_txn(lost, "/c4", "", 4)))?;
+    acks(&mut link, &[lost])?;
+    drop(link);
+    let (mut link, offered) = leader.meet(8)?;
+    if offered != lost {
+        return Err(format!("{ME} offers {offered:#x} instead of {lost:#x}"));
+    }
+    link.send(TRUNC, last, None)?;
+    finish(&mut link, 8)?;
+    let (paths, _) = shown(stage, link, zxid(8, 0))?;
+    let across = !paths.contains("/c4") && paths.contains("/c3");
     stage.note(format!(
-        "TRUNC from {offered:#x} ({last:#x}) to {open:#x} of an older epoch: {}",
+        "TRUNC from {offered:#x} to {last:#x} of an older epoch: {}",
         if across { "cut" } else { "NOT cut" }
     ));
     if !across {
@@ -186,21 +199,54 @@ pub(super) fn play(stage: &mut Stage, _cast: &Cast<'_>) -> Result<(), String> {
     // What was cut must not come back from the files.
     stage.term(ME)?;
     stage.start(ME)?;
-    let (mut link, offered) = leader.meet(8)?;
+    let (mut link, offered) = leader.meet(9)?;
     link.send(DIFF, offered, None)?;
-    finish(&mut link, 8)?;
-    let (paths, _) = shown(stage, link, zxid(8, 0))?;
-    if paths.contains("/c3") {
+    finish(&mut link, 9)?;
+    let (paths, last) = shown(stage, link, zxid(9, 0))?;
+    if paths.contains("/c4") {
         return Err(format!(
             "TRUNC over an epoch's beginning, restarted: {paths:?}"
         ));
     }
     stage.note("the cut stays after a restart");
+    if matches!(stage.member(ME)?.seat.kind, Kind::Zabkeeper) {
+        beneath_a_commit(stage, &leader, zxid(6, 1), last)?;
+    }
     stage.term(ME)?;
 
     exact_snapshot(stage, &leader)?;
     drop(leader);
     learners(stage)
+}
+
+/// A cut of what was committed, which no leader with a quorum's history asks for: it is not followed,
+/// and the member asks for a tree instead. (Java follows it, and forgets what clients have read.)
+fn beneath_a_commit(stage: &mut Stage, leader: &Leader, to: i64, last: i64) -> Result<(), String> {
+    let (mut link, offered) = leader.meet(10)?;
+    if offered != last {
+        return Err(format!("{ME} offers {offered:#x} instead of {last:#x}"));
+    }
+    link.send(TRUNC, to, None)?;
+    let (mut link, offered) = leader.meet(11)?;
+    if offered != -1 {
+        return Err(format!("{ME} offers {offered:#x} for a tree"));
+    }
+    let base = zxid(10, 1);
+    link.send(SNAP, base, None)?;
+    link.raw(&tree(&[
+        ("", "", 0),
+        ("/other", "", zxid(4, 1)),
+        ("/zookeeper", "", 0),
+        ("/zookeeper/config", "", 0),
+        ("/zookeeper/quota", "", 0),
+    ]))?;
+    finish(&mut link, 11)?;
+    let (paths, _) = shown(stage, link, zxid(11, 0))?;
+    must("a tree instead of a cut", &paths, &["/", "/other"])?;
+    stage.note(format!(
+        "TRUNC of what is committed, to {to:#x}: a tree is asked for"
+    ));
+    Ok(())
 }
 
 /// A cut to just the zxid of the learner's snapshot, with a log that begins behind it.
@@ -219,7 +265,6 @@ fn exact_snapshot(stage: &mut Stage, leader: &Leader) -> Result<(), String> {
     finish(&mut link, 5)?;
     let stray = zxid(5, 1);
     link.send(PROPOSAL, stray, Some(&create_txn(stray, "/stray", "", 1)))?;
-    link.send(COMMIT, stray, None)?;
     acks(&mut link, &[stray])?;
     drop(link);
     let (mut link, offered) = leader.meet(6)?;
