@@ -2,9 +2,20 @@
 
 use std::time::Instant;
 
-use super::super::stage::Stage;
+use super::super::stage::{Setting, Stage};
 use super::super::tap::kind::{DIFF, SNAP, TRUNC};
 use super::Cast;
+
+/// Transactions that a leader keeps in memory: more than are written while a member starts, so that
+/// none needs a tree whose log is short enough.
+const KEPT: u64 = 20_000;
+
+pub(super) fn setting() -> Setting {
+    Setting {
+        lines: vec![format!("commitLogCount={KEPT}")],
+        ..Setting::default()
+    }
+}
 
 /// The two voters with the smallest ids, and the one with the largest.
 fn seats(stage: &Stage) -> Result<(u8, u8, u8), String> {

@@ -55,7 +55,7 @@ pub const STORIES: [Story; 8] = [
         about: "the voter with the largest id leads: DIFF, SNAP, TRUNC from it, TRUNC to it, SNAP \
                 across epochs, kill -9 of it",
         voters: 3,
-        setting: Setting::default,
+        setting: leader::setting,
         play: leader::play,
     },
     Story {
