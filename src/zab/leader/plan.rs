@@ -40,7 +40,7 @@ pub struct Facts<'a> {
 pub enum Row {
     /// The operator wants snapshots.
     Forced,
-    /// The learner has lost its data.
+    /// The learner has lost its data, or never had any.
     NoData,
     /// It has what the leader has.
     Equal,
@@ -110,7 +110,11 @@ pub fn plan(f: &Facts<'_>) -> Plan {
     if peer == f.end {
         return diff(peer, Row::Equal);
     }
-    let is_start = peer.counter() == 0 && peer != Zxid::ZERO;
+    // The first transaction of all follows nothing that a log could hold.
+    if peer == Zxid::ZERO {
+        return snap(Row::NoData);
+    }
+    let is_start = peer.counter() == 0;
     if peer > f.end {
         // An epoch's first zxid is taken by whoever has followed its established leader: all that
         // came before is committed, so it is in this log too.
@@ -223,7 +227,7 @@ mod tests {
         assert_eq!(decided(z(3, 0)), (Base::Diff(end), Row::EpochStart));
         assert_eq!(decided(z(2, 0)), (Base::Diff(end), Row::EpochStart));
         assert_eq!(decided(z(1, 0)), (Base::Snap, Row::TooOld));
-        assert_eq!(decided(Zxid::ZERO), (Base::Snap, Row::TooOld));
+        assert_eq!(decided(Zxid::ZERO), (Base::Snap, Row::NoData));
         assert_eq!(decided(z(3, 3)), (Base::Diff(end), Row::InLog));
         assert_eq!(decided(z(1, 10)), (Base::Diff(end), Row::InLog));
         assert_eq!(decided(z(1, 4)), (Base::Diff(end), Row::InLog));
@@ -249,12 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn from_the_very_first_transaction() {
+    fn whoever_has_nothing_gets_a_tree() {
         let mut history = History::new(Zxid::ZERO, Vec::new(), Vec::new());
         history.append(z(1, 1), 10);
         let mut facts = facts(&history, Zxid::ZERO);
         facts.end = z(1, 1);
-        assert_eq!(plan(&facts).row, Row::InLog);
+        facts.factor = 0.0;
+        assert_eq!(plan(&facts).row, Row::NoData);
         let empty = History::new(Zxid::ZERO, Vec::new(), Vec::new());
         facts.history = &empty;
         facts.end = Zxid::ZERO;
