@@ -152,7 +152,15 @@ impl LogThread {
         self.persist.logged(bytes);
         let finished = writer.take_finished();
         if !finished.is_empty() {
-            self.segments.lock().extend(finished);
+            let mut segments = self.segments.lock();
+            segments.extend(finished);
+            if self.keeper.is_some() {
+                // With the one that is written from now on.
+                let next = segments.last().map(|last| (Zxid(last.last + 1), 0));
+                let all = segments.iter().map(|s| (Zxid(s.first), s.end));
+                let all = all.chain(next).collect();
+                self.shared.core.push(ToCore::Peer(In::Files(all)));
+            }
         }
         if took > self.warn_ms {
             tracing::warn!(
