@@ -89,6 +89,11 @@ impl CoreLoop {
                 let mut touches = Vec::new();
                 self.shared.collect_touches(&mut touches);
                 inbox.splice(0..0, touches);
+                if self.member.is_some() {
+                    // What a snapshot would cost, for whoever has to be brought up to date.
+                    let bytes = shared.tree.read().sent_bytes();
+                    inbox.push(ToCore::Peer(In::TreeBytes(bytes)));
+                }
                 inbox.push(ToCore::Input(Input::Tick));
             }
             if !inbox.is_empty() {
@@ -222,7 +227,7 @@ impl CoreLoop {
         // The loader looks up.
         self.shared.loads.push((Need::Node("".into()), None));
         if let Some(member) = &self.member {
-            member.published(&self.peer);
+            member.published(&self.shared, &self.peer);
         }
     }
 
@@ -294,7 +299,7 @@ impl CoreLoop {
         }
         if let Some(member) = &self.member {
             member.carry_out(&mut acts);
-            member.published(&self.peer);
+            member.published(&self.shared, &self.peer);
         }
         if records > 0 {
             let metrics = &self.shared.stats.metrics;

@@ -234,7 +234,6 @@ pub fn start(parts: Parts<'_>) -> Result<Started, Refusal> {
     let member = Member {
         peers,
         reads: reads.clone(),
-        status: Arc::default(),
         config: Arc::new(Mutex::new(view.committed().clone())),
     };
     let threads = Threads { reader, reads };

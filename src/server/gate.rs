@@ -191,6 +191,8 @@ pub struct Shared {
     pub generation: AtomicU64,
     /// Whom the server serves.
     mode: AtomicU8,
+    /// What a member of an ensemble is doing.
+    pub status: Mutex<Option<zk_zab::Status>>,
 }
 
 /// The watches behind their lock.
@@ -227,6 +229,7 @@ impl Shared {
             store: RwLock::new(store),
             generation: AtomicU64::new(0),
             mode: AtomicU8::new(CLOSED),
+            status: Mutex::new(None),
         }
     }
 

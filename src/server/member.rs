@@ -26,9 +26,9 @@ use zk_disk::store::Store;
 use zk_wire::file::dynamic as names;
 use zk_wire::quorum::config::QuorumConfig;
 use zk_wire::quorum::snap::SnapItem;
+use zk_zab::JobId;
 use zk_zab::io::{Act, In, Job};
 use zk_zab::limits::FEED_READ_BYTES;
-use zk_zab::{JobId, Status};
 
 use crate::data;
 use crate::gate::{Shared, Switched, ToCore};
@@ -49,8 +49,6 @@ pub struct Member {
     pub peers: Peers,
     /// Parts of the log to be read: behind the first zxid, up to the second.
     pub reads: Arc<Queue<(Zxid, Zxid)>>,
-    /// What the server is doing, for whoever asks.
-    pub status: Arc<Mutex<Option<Status>>>,
     /// The configuration that holds.
     pub config: Arc<Mutex<Arc<QuorumConfig>>>,
 }
@@ -67,9 +65,9 @@ impl Member {
     }
 
     /// Shows what the server is doing.
-    pub fn published(&self, peer: &Peer) {
+    pub fn published(&self, shared: &Shared, peer: &Peer) {
         let status = peer.status();
-        let mut shown = self.status.lock();
+        let mut shown = shared.status.lock();
         if *shown != status {
             *shown = status;
         }

@@ -12,6 +12,7 @@ use zk_ops::four_letter::{
     self as text, ConfInfo, ConnectionInfo, DumpInfo, DumpSessions, Environment, ServerMode,
     ServerStats, SessionInfo, WatchSummary,
 };
+use zk_wire::quorum::notification::PeerState;
 use zk_wire::text::four_letter::FourLetterWord;
 
 use crate::gate::{Client, Shared, ToCore};
@@ -28,17 +29,16 @@ pub async fn answer(
     if !serving.config.four_letter.allows(word) {
         return text::refusal(word);
     }
+    let Some(mode) = mode(shared) else {
+        return answer_early(serving, word, rest);
+    };
     match word {
         FourLetterWord::Ruok => text::ruok().into(),
-        FourLetterWord::Isro => match shared.mode() {
-            ServeMode::Full => text::isro(ServerMode::Standalone).into(),
-            ServeMode::ReadOnly => text::isro(ServerMode::ReadOnly).into(),
-            ServeMode::Closed => text::not_serving(word).unwrap_or_default().into(),
-        },
+        FourLetterWord::Isro => text::isro(mode).into(),
         FourLetterWord::Gtmk => text::trace_mask(serving.trace_mask.load(Ordering::Relaxed)),
         FourLetterWord::Stmk => set_trace_mask(serving, rest),
-        FourLetterWord::Srvr => text::srvr(&stats(shared)),
-        FourLetterWord::Stat => text::stat(&stats(shared), &connections(shared)),
+        FourLetterWord::Srvr => text::srvr(&stats(shared, mode)),
+        FourLetterWord::Stat => text::stat(&stats(shared, mode), &connections(shared)),
         FourLetterWord::Cons => text::cons(&connections(shared)),
         FourLetterWord::Conf => text::conf(&conf(serving)),
         FourLetterWord::Crst => {
@@ -88,7 +88,25 @@ pub async fn answer(
     }
 }
 
-/// The answer to one word while the data is being loaded.
+/// What the server is to its clients; nothing while a member of an ensemble has no role.
+pub(super) fn mode(shared: &Shared) -> Option<ServerMode> {
+    match shared.mode() {
+        ServeMode::Closed => None,
+        ServeMode::ReadOnly => Some(ServerMode::ReadOnly),
+        ServeMode::Full => {
+            let status = *shared.status.lock();
+            Some(
+                status.map_or(ServerMode::Standalone, |status| match status.state {
+                    PeerState::Leading => ServerMode::Leader,
+                    PeerState::Observing => ServerMode::Observer,
+                    PeerState::Following | PeerState::Looking => ServerMode::Follower,
+                }),
+            )
+        }
+    }
+}
+
+/// The answer to one word while nobody is served.
 pub fn answer_early(serving: &Serving, word: FourLetterWord, rest: &[u8]) -> String {
     if !serving.config.four_letter.allows(word) {
         return text::refusal(word);
@@ -129,7 +147,7 @@ fn set_trace_mask(serving: &Serving, rest: &[u8]) -> String {
     text::trace_mask(mask)
 }
 
-fn stats(shared: &Shared) -> ServerStats {
+fn stats(shared: &Shared, mode: ServerMode) -> ServerStats {
     let tree = shared.tree.read();
     ServerStats {
         version: version::text(),
@@ -139,7 +157,7 @@ fn stats(shared: &Shared) -> ServerStats {
         connections: shared.registry.len(),
         outstanding: shared.in_process.load(Ordering::Relaxed) as i64,
         zxid: tree.last_zxid().0,
-        mode: ServerMode::Standalone,
+        mode,
         node_count: znode_count(&tree),
         proposal_sizes: None,
     }

@@ -36,7 +36,10 @@ impl Gauges for Serving {
     }
 
     fn mode(&self) -> ServerMode {
-        ServerMode::Standalone
+        let mode = self
+            .shared()
+            .and_then(|shared| super::four_letter::mode(&shared));
+        mode.unwrap_or(ServerMode::Standalone)
     }
 }
 
