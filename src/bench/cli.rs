@@ -145,10 +145,10 @@ pub struct BenchArgs {
     /// Write the report to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// The server's process on this machine: its CPU time and memory are reported
-    #[arg(long, value_name = "PID")]
-    pub server_pid: Option<u32>,
-    /// How long to wait for the server to go idle, before and after the measured time (--server-pid)
+    /// The servers' processes on this machine: their CPU time and memory are reported, added up
+    #[arg(long, value_name = "PID[,PID]", value_delimiter = ',')]
+    pub server_pid: Vec<u32>,
+    /// How long to wait for the servers to go idle, before and after the measured time (--server-pid)
     #[arg(long, default_value_t = 30.0, value_parser = seconds)]
     pub settle: f64,
 }

@@ -28,7 +28,8 @@ pub const TICK: Duration = Duration::from_millis(100);
 /// How often a server's CPU time is looked at while waiting for it to go idle.
 pub const SETTLE_POLL: Duration = Duration::from_millis(250);
 
-/// A server is idle when it used less than this share of one core over the whole window.
+/// A server is idle when it used less than this share of one core over the whole window; several
+/// are together idle below the sum.
 pub const SETTLE_SHARE: f64 = 0.02;
 
 /// The window above for loads that write: longer than the seconds between two flushes of a

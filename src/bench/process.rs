@@ -1,4 +1,4 @@
-//! What a process has used: CPU time and memory, from `/proc`.
+//! What processes have used: CPU time and memory, from `/proc`.
 //!
 //! Owns: reading `/proc/PID/stat` and `/proc/PID/status`.
 //!
@@ -94,28 +94,53 @@ fn kilobytes(status: &str, name: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
-/// Waits until a process is idle over a whole window. `rest` lets time go by, and is called again
-/// and again. Gives whether it went idle before `bound`.
+/// CPU time used so far by all of them together.
 ///
 /// # Errors
-/// When the process is gone, or those of `rest`.
+/// When one is gone.
+pub fn cpu_of(processes: &[Process]) -> Result<Duration, Error> {
+    processes.iter().map(|process| process.cpu()).sum()
+}
+
+/// Memory of all of them together.
+///
+/// # Errors
+/// When one is gone.
+pub fn memory_of(processes: &[Process]) -> Result<Memory, Error> {
+    processes
+        .iter()
+        .try_fold(Memory::default(), |sum, process| {
+            let memory = process.memory()?;
+            Ok(Memory {
+                resident: sum.resident + memory.resident,
+                peak: sum.peak + memory.peak,
+            })
+        })
+}
+
+/// Waits until processes are idle over a whole window. `rest` lets time go by, and is called again
+/// and again. Gives whether they went idle before `bound`.
+///
+/// # Errors
+/// When one is gone, or those of `rest`.
 pub fn settle(
-    process: Process,
+    processes: &[Process],
     window: Duration,
     bound: Duration,
     mut rest: impl FnMut(Duration) -> Result<(), Error>,
 ) -> Result<bool, Error> {
     let start = Instant::now();
-    let mut samples = vec![(start, process.cpu()?)];
+    let share = SETTLE_SHARE * processes.len() as f64;
+    let mut samples = vec![(start, cpu_of(processes)?)];
     loop {
         rest(SETTLE_POLL)?;
         let now = Instant::now();
-        let used = process.cpu()?;
+        let used = cpu_of(processes)?;
         samples.push((now, used));
         // The newest sample that is a window old; what is older is of no more use.
         if let Some(old) = samples.iter().rposition(|(at, _)| now - *at >= window) {
             let (at, before) = samples[old];
-            if (used - before).as_secs_f64() < SETTLE_SHARE * (now - at).as_secs_f64() {
+            if (used - before).as_secs_f64() < share * (now - at).as_secs_f64() {
                 return Ok(true);
             }
             samples.drain(..old);
@@ -146,5 +171,8 @@ mod tests {
         assert!(this.memory().unwrap().resident > 0);
         this.cpu().unwrap();
         assert!(Process::new(u32::MAX).is_err());
+        let two = memory_of(&[this, this]).unwrap();
+        assert!(two.resident > this.memory().unwrap().resident);
+        assert!(cpu_of(&[this, this]).unwrap() >= this.cpu().unwrap());
     }
 }

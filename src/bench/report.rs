@@ -51,13 +51,13 @@ pub struct Report {
     pub verified: Option<Checked>,
     /// Ephemeral znodes checked, during the session and after it, and those found wrong.
     pub ephemerals: Option<(u64, u64)>,
-    /// The server's process, if it was given.
+    /// The servers' processes, if they were given.
     pub server: Option<Server>,
     /// The generator's own CPU microseconds for each operation.
     pub client_cpu_us: f64,
 }
 
-/// What the server's process used.
+/// What the servers' processes used, added up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Server {
     /// CPU seconds from the begin of the measured time until the server went idle after it.

@@ -19,7 +19,7 @@ use crate::load::{
     RemoveKeys, Sharing, Verify, VerifyEphemeral, WatchFanout,
 };
 use crate::meter::Meter;
-use crate::process::{Process, settle};
+use crate::process::{Process, cpu_of, memory_of, settle};
 use crate::report::{Report, Server};
 use crate::template::{Data, MAX_KEYS, Names};
 
@@ -28,7 +28,7 @@ struct Bench<'a> {
     engine: Engine,
     names: Names,
     data: Data,
-    process: Option<Process>,
+    processes: Vec<Process>,
     report: Report,
 }
 
@@ -41,7 +41,10 @@ pub fn run(args: &BenchArgs) -> Result<Report, Error> {
     args.check()?;
     let hosts = args.addresses()?;
     Engine::allow_files(args.sessions as usize)?;
-    let process = args.server_pid.map(Process::new).transpose()?;
+    let pids = args.server_pid.iter();
+    let processes: Vec<_> = pids
+        .map(|pid| Process::new(*pid))
+        .collect::<Result<_, _>>()?;
     let run = args.run.clone().unwrap_or_else(|| {
         let micros = jiff::Timestamp::now().as_microsecond();
         format!("{micros:x}-{}", std::process::id())
@@ -61,10 +64,10 @@ pub fn run(args: &BenchArgs) -> Result<Report, Error> {
         },
         names,
         data: Data::new(args.size),
-        process,
+        processes,
     };
-    if let Some(process) = process {
-        let rss_before = process.memory()?.resident;
+    if !bench.processes.is_empty() {
+        let rss_before = memory_of(&bench.processes)?.resident;
         bench.report.server = Some(Server {
             rss_before,
             ..Server::default()
@@ -187,14 +190,21 @@ impl Bench<'_> {
         self.must("the parents", &mut load)?;
         let data = self.data.clone();
         self.must("the keys", &mut MakeKeys::new(&self.names, &data, keys))?;
+        if self.engine.hosts() > 1 {
+            // The sessions of another server must find what was just made.
+            let (names, none) = (self.names.clone(), Ledger::created(0));
+            let sessions = self.engine.sessions();
+            let mut syncs = Verify::new(&names, &data, &none, sessions, true);
+            self.must("syncs", &mut syncs)?;
+        }
         self.report.keys = u64::from(keys);
         Ok(())
     }
 
     fn settle(&mut self) -> Result<bool, Error> {
-        let Some(process) = self.process else {
+        if self.processes.is_empty() {
             return Ok(true);
-        };
+        }
         if self.args.workload == Workload::Idle {
             // Thousands of sessions that ping never leave a server idle.
             return Ok(false);
@@ -206,14 +216,13 @@ impl Bench<'_> {
         };
         let bound = Duration::from_secs_f64(self.args.settle);
         let engine = &mut self.engine;
-        settle(process, window, bound, |time| {
+        settle(&self.processes, window, bound, |time| {
             engine.rest(time, &mut Meter::default())
         })
     }
 
-    fn cpu(&self) -> Result<(Option<Duration>, Duration), Error> {
-        let server = self.process.map(Process::cpu).transpose()?;
-        Ok((server, Process::this().cpu()?))
+    fn cpu(&self) -> Result<(Duration, Duration), Error> {
+        Ok((cpu_of(&self.processes)?, Process::this().cpu()?))
     }
 
     /// Warm-up, then the measured time, each ended by an idle server.
@@ -268,14 +277,9 @@ impl Bench<'_> {
         report.wrong = meter.wrong;
         [report.reads, report.writes, report.latency, report.pings] = meter.latencies();
         report.client_cpu_us = (client_after - client_before).as_secs_f64() * 1e6 / done;
-        if let (Some(process), Some(before), Some(after), Some(server)) = (
-            self.process,
-            server_before,
-            server_after,
-            &mut report.server,
-        ) {
-            let used = after.saturating_sub(before).as_secs_f64();
-            let memory = process.memory()?;
+        if let Some(server) = &mut report.server {
+            let used = server_after.saturating_sub(server_before).as_secs_f64();
+            let memory = memory_of(&self.processes)?;
             server.cpu_seconds = used;
             server.cpu_us = used * 1e6 / done;
             server.idle_before = idle_before;

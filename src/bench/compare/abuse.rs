@@ -15,11 +15,10 @@ use std::time::Duration;
 use jute::Encode;
 use zk_wire::OpCode;
 use zk_wire::client::{
-    Acl, CreateRequest, Id, MultiOp, PathWatchRequest, RequestHeader, SetDataRequest, encode_multi,
-    frame, perms,
+    MultiOp, PathWatchRequest, RequestHeader, SetDataRequest, encode_multi, frame,
 };
 
-use crate::client::{Client, handshake, request};
+use crate::client::{Client, create, handshake, request};
 
 const WAIT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(10);
@@ -157,18 +156,8 @@ fn node(client: usize) -> String {
 
 /// Makes a node of the client's own; one that is there already will do.
 fn make(session: &mut Client, client: usize, data: &[u8]) -> io::Result<()> {
-    let body = CreateRequest {
-        path: Some(node(client).into()),
-        data: Some(data),
-        acl: Some(vec![Acl {
-            perms: perms::ALL,
-            id: Id {
-                scheme: Some("world".into()),
-                id: Some("anyone".into()),
-            },
-        }]),
-        flags: 0,
-    };
+    let path = node(client);
+    let body = create(&path, data);
     session.ask(OpCode::Create, &body).map(drop)
 }
 

@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 
 use jute::{Decode, Encode, Reader};
 use zk_wire::OpCode;
-use zk_wire::client::{ConnectRequest, ConnectResponse, PathWatchRequest, RequestHeader, frame};
+use zk_wire::client::{
+    Acl, ConnectRequest, ConnectResponse, CreateRequest, Id, PathWatchRequest, RequestHeader,
+    frame, perms,
+};
 
 /// The longest reply taken.
-const MAX_REPLY: usize = 16 << 20;
+pub const MAX_REPLY: usize = 16 << 20;
 
 /// One request in its frame.
 pub fn request(xid: i32, op: OpCode, body: &dyn Encode) -> Vec<u8> {
@@ -29,16 +32,48 @@ pub fn request(xid: i32, op: OpCode, body: &dyn Encode) -> Vec<u8> {
     out
 }
 
+/// A persistent node that everybody may do everything with.
+pub fn create<'a>(path: &'a str, data: &'a [u8]) -> CreateRequest<'a> {
+    CreateRequest {
+        path: Some(path.into()),
+        data: Some(data),
+        acl: Some(vec![Acl {
+            perms: perms::ALL,
+            id: Id {
+                scheme: Some("world".into()),
+                id: Some("anyone".into()),
+            },
+        }]),
+        flags: 0,
+    }
+}
+
+/// What goes on from one connection of a session to the next.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Session {
+    /// Its id; 0 for one that is not there yet.
+    pub id: i64,
+    /// What shows that it is the client's.
+    pub passwd: [u8; 16],
+    /// The newest transaction that the client has seen.
+    pub zxid: i64,
+}
+
 /// The frame that asks for a new session.
 pub fn handshake(timeout_ms: i32) -> Vec<u8> {
+    resume(&Session::default(), timeout_ms)
+}
+
+/// The frame that asks for a session to go on, or for a new one.
+pub fn resume(session: &Session, timeout_ms: i32) -> Vec<u8> {
     let mut out = Vec::new();
     let start = frame::begin(&mut out);
     ConnectRequest {
         protocol_version: 0,
-        last_zxid_seen: 0,
+        last_zxid_seen: session.zxid,
         timeout: timeout_ms,
-        session_id: 0,
-        passwd: Some(&[0; 16]),
+        session_id: session.id,
+        passwd: Some(&session.passwd),
         read_only: Some(false),
     }
     .encode(&mut out);

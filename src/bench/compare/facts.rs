@@ -53,17 +53,23 @@ pub fn java_version() -> String {
     line.unwrap_or_else(|| "unknown".into())
 }
 
+/// What a server answers to a four-letter word.
+///
+/// # Errors
+/// When it does not.
+pub fn four_letters(address: SocketAddr, word: &str) -> std::io::Result<String> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.write_all(word.as_bytes())?;
+    let mut text = String::new();
+    socket.read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// The version that a server gives to `srvr`.
 pub fn server_version(address: SocketAddr) -> String {
-    let ask = || -> std::io::Result<String> {
-        let mut socket = TcpStream::connect(address)?;
-        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-        socket.write_all(b"srvr")?;
-        let mut text = String::new();
-        socket.read_to_string(&mut text)?;
-        Ok(text)
-    };
-    let text = ask().unwrap_or_default();
+    let text = four_letters(address, "srvr").unwrap_or_default();
     let line = text.lines().next().unwrap_or_default();
     line.rsplit_once("version: ")
         .map_or("unknown", |(_, version)| version)

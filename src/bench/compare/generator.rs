@@ -38,14 +38,14 @@ impl Generator {
         })
     }
 
-    /// Runs a load to its end. `meanwhile` is called again and again.
+    /// Runs a load on these servers to its end. `meanwhile` is called again and again.
     ///
     /// # Errors
     /// When it could not be finished; a load with failed operations gives a report.
     pub fn run(
         &self,
-        address: SocketAddr,
-        pid: Option<u32>,
+        hosts: &[SocketAddr],
+        pids: &[u32],
         args: &[String],
         mut meanwhile: impl FnMut(),
     ) -> Result<Report, String> {
@@ -57,15 +57,15 @@ impl Generator {
         let mut command = Command::new(&self.program);
         command
             .arg("--hosts")
-            .arg(address.to_string())
+            .arg(list(hosts))
             .args(args)
             .arg("--json")
             .arg(&json)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&errors).map_err(failed)?);
-        if let Some(pid) = pid {
-            command.arg("--server-pid").arg(pid.to_string());
+        if !pids.is_empty() {
+            command.arg("--server-pid").arg(list(pids));
         }
         let mut child = command.spawn().map_err(failed)?;
         let begin = Instant::now();
@@ -88,4 +88,9 @@ impl Generator {
                 .to_string()),
         }
     }
+}
+
+fn list(values: &[impl ToString]) -> String {
+    let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+    values.join(",")
 }

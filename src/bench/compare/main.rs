@@ -11,6 +11,7 @@
 
 mod abuse;
 mod client;
+mod ensemble;
 mod facts;
 mod generator;
 mod rows;
@@ -53,13 +54,19 @@ struct Cli {
     /// Seconds of each load before it is measured
     #[arg(long, default_value_t = 5.0)]
     warmup: f64,
-    /// Znodes of the tree for memory and start
+    /// Znodes of the tree for memory and start, and for a follower's return
     #[arg(long, default_value_t = 1_000_000)]
     tree_keys: u32,
     /// Idle sessions
     #[arg(long, default_value_t = 10_000)]
     idle_sessions: u32,
-    /// Only these: names of loads, tree, idle, abuse
+    /// Three servers of each as an ensemble, instead of one
+    #[arg(long)]
+    ensemble: bool,
+    #[command(flatten)]
+    ensemble_args: ensemble::Args,
+    /// Only these: names of loads, tree, idle, abuse; with --ensemble names of loads, failover,
+    /// catch-up
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Also a quiet session beside bad clients
@@ -99,6 +106,7 @@ fn main() -> ExitCode {
         cli.warmup = 0.5;
         cli.tree_keys = cli.tree_keys.min(20_000);
         cli.idle_sessions = cli.idle_sessions.min(200);
+        cli.ensemble_args.quick();
     }
     match run(cli) {
         Ok(true) => ExitCode::SUCCESS,
@@ -111,9 +119,13 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<bool, String> {
+    let (rows, parts): (_, &[&str]) = if cli.ensemble {
+        (ensemble::ROWS, &[ensemble::FAILOVER, ensemble::CATCH_UP])
+    } else {
+        (ROWS, &[TREE, IDLE, ABUSE])
+    };
     let known = |name: &String| {
-        ROWS.iter().any(|row| row.name == name.as_str())
-            || [TREE, IDLE, ABUSE].contains(&name.as_str())
+        rows.iter().any(|row| row.name == name.as_str()) || parts.contains(&name.as_str())
     };
     if let Some(name) = cli.only.iter().find(|name| !known(name)) {
         return Err(format!("--only: there is no {name:?}"));
@@ -140,7 +152,11 @@ fn run(cli: Cli) -> Result<bool, String> {
         dir,
         cli,
     };
-    compare.all()?;
+    if compare.cli.ensemble {
+        compare.ensembles()?;
+    } else {
+        compare.all()?;
+    }
     compare.write()
 }
 
@@ -189,6 +205,11 @@ impl Compare {
         part: fn(&mut Self, Kind, usize) -> Result<(), String>,
     ) -> Result<(), String> {
         let wanted = match name {
+            "loads" if self.cli.ensemble => {
+                let rows = ensemble::ROWS.iter().map(|row| row.name);
+                rows.chain([ensemble::FAILOVER])
+                    .any(|name| self.wants(name))
+            }
             "loads" => ROWS.iter().any(|row| self.wants(row.name)),
             name => self.wants(name),
         };
@@ -223,7 +244,7 @@ impl Compare {
 
     fn bench(&mut self, server: &Server, args: &[String]) -> Result<Report, String> {
         self.generator
-            .run(server.address, Some(server.pid()), args, || ())
+            .run(&[server.address], &[server.pid()], args, || ())
     }
 
     fn add(&mut self, kind: Kind, pair: usize, name: &str, value: f64) {
@@ -418,7 +439,7 @@ impl Compare {
             let running = abuse::begin(abuse, server.address);
             let result = self
                 .generator
-                .run(server.address, None, &args(seconds, 1.0), || {
+                .run(&[server.address], &[], &args(seconds, 1.0), || {
                     peak = peak.max(process.memory().map_or(0, |memory| memory.resident));
                 });
             drop(running);
@@ -473,7 +494,44 @@ impl Compare {
 
     fn write(mut self) -> Result<bool, String> {
         let cli = &self.cli;
-        let mut method = vec![
+        let mut method = if cli.ensemble {
+            ensemble::method(cli)
+        } else {
+            Self::method(cli)
+        };
+        if cli.quick {
+            method.push("\nA quick run: the figures mean nothing.".into());
+        }
+        if !self.head.method.is_empty() {
+            method.push(String::new());
+            method.append(&mut self.head.method);
+        }
+        self.head.method = method;
+        let text = if cli.ensemble {
+            ensemble::markdown(&self.samples, &self.head)
+        } else {
+            table::markdown(&self.samples, &self.head)
+        };
+        println!("{text}");
+        let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+        if let Some(path) = &cli.out {
+            fs::write(path, &text).map_err(|error| failed(path, error))?;
+        }
+        if let Some(path) = &cli.json {
+            let json = serde_json::to_string_pretty(&self.samples)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            fs::write(path, json).map_err(|error| failed(path, error))?;
+        }
+        let good = self.head.problems.is_empty();
+        if good {
+            fs::remove_dir_all(&self.dir).map_err(|error| failed(&self.dir, error))?;
+        }
+        Ok(good)
+    }
+
+    /// How single servers are compared.
+    fn method(cli: &Cli) -> Vec<String> {
+        vec![
             format!(
                 "Medians of {} pairs, the order alternating; a ratio is the median of the pairs' ratios. Znodes of",
                 cli.pairs
@@ -491,30 +549,6 @@ impl Compare {
             ),
             String::new(),
             format!("The node {ALWAYS_THERE} answers the first read of a fresh server; a restart's is one of the tree."),
-        ];
-        if cli.quick {
-            method.push("\nA quick run: the figures mean nothing.".into());
-        }
-        if !self.head.method.is_empty() {
-            method.push(String::new());
-            method.append(&mut self.head.method);
-        }
-        self.head.method = method;
-        let text = table::markdown(&self.samples, &self.head);
-        println!("{text}");
-        let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-        if let Some(path) = &cli.out {
-            fs::write(path, &text).map_err(|error| failed(path, error))?;
-        }
-        if let Some(path) = &cli.json {
-            let json = serde_json::to_string_pretty(&self.samples)
-                .map_err(|error| format!("{}: {error}", path.display()))?;
-            fs::write(path, json).map_err(|error| failed(path, error))?;
-        }
-        let good = self.head.problems.is_empty();
-        if good {
-            fs::remove_dir_all(&self.dir).map_err(|error| failed(&self.dir, error))?;
-        }
-        Ok(good)
+        ]
     }
 }

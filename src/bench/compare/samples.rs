@@ -36,6 +36,19 @@ impl Samples {
         median(self.of(kind, name)?.values().copied().collect())
     }
 
+    /// The largest of all.
+    pub fn most(&self, kind: Kind, name: &str) -> Option<f64> {
+        self.of(kind, name)?
+            .values()
+            .copied()
+            .max_by(f64::total_cmp)
+    }
+
+    /// The number of values.
+    pub fn count(&self, kind: Kind, name: &str) -> usize {
+        self.of(kind, name).map_or(0, BTreeMap::len)
+    }
+
     /// The median over the pairs of this project's value divided by Java's.
     pub fn ratio(&self, name: &str) -> Option<f64> {
         let java = self.of(Kind::Java, name)?;
@@ -82,5 +95,8 @@ mod tests {
         assert_eq!(samples.ratio("x"), Some(3.0));
         assert_eq!(samples.median(Kind::Java, "x"), Some(6.0));
         assert_eq!(samples.ratio("y"), None);
+        assert_eq!(samples.most(Kind::Zabkeeper, "x"), Some(50.0));
+        assert_eq!(samples.count(Kind::Java, "x"), 4);
+        assert_eq!(samples.count(Kind::Java, "y"), 0);
     }
 }

@@ -123,14 +123,29 @@ impl Server {
     /// # Errors
     /// When it cannot be started.
     pub fn spawn(programs: &Programs, kind: Kind, dir: &Path) -> Result<Self, String> {
+        let address = free_address().map_err(|error| format!("a free port: {error}"))?;
+        Self::spawn_with(programs, kind, dir, address, "")
+    }
+
+    /// Starts a server that listens for its clients at `address`, with lines added to its
+    /// configuration; does not wait for it.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn_with(
+        programs: &Programs,
+        kind: Kind,
+        dir: &Path,
+        address: SocketAddr,
+        lines: &str,
+    ) -> Result<Self, String> {
         let failed = |what: &str, error: std::io::Error| format!("{what}: {error}");
         let data = dir.join("data");
         fs::create_dir_all(&data).map_err(|e| failed("the server's folder", e))?;
-        let address = free_address().map_err(|e| failed("a free port", e))?;
         let config = dir.join("zoo.cfg");
         let text = format!(
             "tickTime=2000\ndataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\n\
-             maxClientCnxns=0\n4lw.commands.whitelist=*\nadmin.enableServer=false\n",
+             maxClientCnxns=0\n4lw.commands.whitelist=*\nadmin.enableServer=false\n{lines}",
             data.display(),
             address.port()
         );
@@ -205,13 +220,30 @@ impl Server {
     /// When it is gone.
     pub fn resident_when_idle(&self) -> Result<u64, String> {
         let process = self.process()?;
-        settle(process, IDLE_WINDOW, IDLE_BOUND, |time| {
+        settle(&[process], IDLE_WINDOW, IDLE_BOUND, |time| {
             std::thread::sleep(time);
             Ok(())
         })
         .and_then(|_| process.memory())
         .map(|memory| memory.resident)
         .map_err(|error| error.to_string())
+    }
+
+    /// kill -9, without waiting for its end; gives when it was sent.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn kill(&mut self) -> Result<Instant, String> {
+        if !self.is_alive() {
+            return Err(format!(
+                "the server has ended by itself; its folder is {}",
+                self.dir.display()
+            ));
+        }
+        self.child
+            .kill()
+            .map_err(|error| format!("kill -9: {error}"))?;
+        Ok(Instant::now())
     }
 
     /// Ends it as an operator does, and waits for it; gives how long that took.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::abuse::Abuse;
-use crate::rows::{FIGURES, ROWS};
+use crate::rows::{FIGURES, ROWS, Row};
 use crate::samples::Samples;
 use crate::server::Kind;
 
@@ -21,13 +21,16 @@ pub struct Head {
 }
 
 /// Which way a target goes.
-#[derive(Clone, Copy)]
-enum Goal {
+#[derive(Debug, Clone, Copy)]
+pub enum Goal {
+    /// No less than this.
     AtLeast(f64),
+    /// No more than this.
     AtMost(f64),
 }
 
-fn number(value: Option<f64>) -> String {
+/// A number as people read it; a dash for none.
+pub fn number(value: Option<f64>) -> String {
     let Some(value) = value else {
         return "-".into();
     };
@@ -55,7 +58,7 @@ fn number(value: Option<f64>) -> String {
 }
 
 /// The ratio, with the target and whether it is met.
-fn ratio(value: Option<f64>, goal: Option<Goal>) -> String {
+pub fn ratio(value: Option<f64>, goal: Option<Goal>) -> String {
     let Some(value) = value else {
         return "-".into();
     };
@@ -69,18 +72,29 @@ fn ratio(value: Option<f64>, goal: Option<Goal>) -> String {
             )
         }
         Some(Goal::AtMost(target)) => {
-            let share = 1.0 / target;
-            format!(
-                "**{value:.2}** (at most 1/{share:.0}: {})",
-                met(value <= target)
-            )
+            let most = if target < 1.0 {
+                format!("1/{:.0}", 1.0 / target)
+            } else {
+                format!("{target:.0}")
+            };
+            format!("**{value:.2}** (at most {most}: {})", met(value <= target))
         }
     }
 }
 
 /// The whole result.
 pub fn markdown(samples: &Samples, head: &Head) -> String {
-    let mut out = String::from("# Apache ZooKeeper 3.9.5 and zabkeeper, measured\n\n");
+    let mut out = begin("Apache ZooKeeper 3.9.5 and zabkeeper, measured", head);
+    loads(samples, ROWS, head.judged, &mut out);
+    figures(samples, head.judged, &mut out);
+    abuses(samples, &mut out);
+    end(head, &mut out);
+    out
+}
+
+/// What comes before the figures.
+pub fn begin(title: &str, head: &Head) -> String {
+    let mut out = format!("# {title}\n\n");
     for fact in &head.facts {
         let _ = writeln!(out, "- {fact}");
     }
@@ -88,20 +102,22 @@ pub fn markdown(samples: &Samples, head: &Head) -> String {
     for line in &head.method {
         let _ = writeln!(out, "{line}");
     }
-    loads(samples, head.judged, &mut out);
-    figures(samples, head.judged, &mut out);
-    abuses(samples, &mut out);
+    out
+}
+
+/// What comes after them.
+pub fn end(head: &Head, out: &mut String) {
     if !head.problems.is_empty() {
         out.push_str("\n## What went wrong\n\n");
         for problem in &head.problems {
             let _ = writeln!(out, "- {problem}");
         }
     }
-    out
 }
 
-fn loads(samples: &Samples, judged: bool, out: &mut String) {
-    let rows = ROWS.iter().filter(|row| {
+/// The loads of `rows` that were measured.
+pub fn loads(samples: &Samples, rows: &[Row], judged: bool, out: &mut String) {
+    let rows = rows.iter().filter(|row| {
         let name = format!("{}.rate", row.name);
         [Kind::Java, Kind::Zabkeeper]
             .iter()
@@ -235,6 +251,10 @@ mod tests {
         assert_eq!(
             ratio(Some(0.26), Some(Goal::AtMost(0.25))),
             "**0.26** (at most 1/4: not met)"
+        );
+        assert_eq!(
+            ratio(Some(1.5), Some(Goal::AtMost(2.0))),
+            "**1.50** (at most 2: met)"
         );
         assert_eq!(ratio(None, Some(Goal::AtMost(0.25))), "-");
     }

@@ -171,6 +171,11 @@ impl Engine {
         self.conns.len()
     }
 
+    /// The number of servers that sessions go to.
+    pub fn hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
     /// The id of a session.
     pub fn session_id(&self, session: usize) -> i64 {
         self.conns[session].session_id
