@@ -1,6 +1,7 @@
-# zabkeeper's front door. Two commands do everything, system packages included:
-#   make run    build, then a standalone server on 127.0.0.1:2181
-#   make test   everything that CI runs
+# zabkeeper's front door. Three commands do everything, system packages included:
+#   make run       build, then a standalone server on 127.0.0.1:2181
+#   make ensemble  build, then three servers that form an ensemble
+#   make test      everything that CI runs
 #
 # What is downloaded or built is kept outside the clone, in ZABKEEPER_CACHE (default: the user's
 # cache folder), so that it is built once per machine: the target folder, RocksDB, Java's jars.
@@ -22,10 +23,11 @@ export ROCKSDB_STATIC := 1
 SCRIPTS := compat-tests/scripts
 STAGE := $(SCRIPTS)/stage.sh
 
-.PHONY: help run test check soak sim compare setup setup-run rocksdb build advisories fmt
+.PHONY: help run ensemble test check soak sim compare setup setup-run rocksdb build advisories fmt
 
 help:
 	@echo 'make run      build, then serve on 127.0.0.1:2181 (data in ./zabkeeper-data)'
+	@echo 'make ensemble build, then three servers on 127.0.0.1:2181 to 2183 that form an ensemble'
 	@echo 'make test     everything that CI runs'
 	@echo 'make check    format, lint, unit tests, a thousand differential operations'
 	@echo 'make soak     the same tests for longer'
@@ -55,6 +57,9 @@ build: rocksdb
 
 run: setup-run build
 	@exec $(BINARY) serve
+
+ensemble: setup-run build
+	@exec $(BINARY) ensemble 3
 
 fmt:
 	cargo fmt --all

@@ -15,6 +15,7 @@ pub mod ensemble;
 pub mod gate;
 pub mod limits;
 pub mod loads;
+pub mod local_ensemble;
 pub mod log_thread;
 pub mod member;
 pub mod ops;

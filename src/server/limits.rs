@@ -34,6 +34,15 @@ pub const OPEN_FILES: u64 = 1 << 20;
 /// Below this many the start warns.
 pub const FEW_FILES: u64 = 1 << 14;
 
+/// Longest line of a server of `zabkeeper ensemble` that is passed on whole.
+pub const ENSEMBLE_LINE_BYTES: u64 = 64 << 10;
+
+/// Servers of `zabkeeper ensemble`, at most.
+pub const ENSEMBLE_SERVERS: u16 = 9;
+
+/// How long `zabkeeper ensemble` waits for its servers to end before it kills them.
+pub const ENSEMBLE_STOP: Duration = Duration::from_secs(30);
+
 /// Least time that a member looks for a leader before it serves read-only, as in Java;
 /// `tickTime` if that is longer.
 pub const READ_ONLY_AFTER_MS: i64 = 2_000;

@@ -1,10 +1,14 @@
-//! The command line: `zabkeeper serve`, `zabkeeper version`, `zabkeeper bench`.
+//! The command line: `zabkeeper serve`, `zabkeeper ensemble`, `zabkeeper version`,
+//! `zabkeeper bench`.
 
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use zabkeeper::boot::Server;
+use zabkeeper::limits::ENSEMBLE_SERVERS;
+use zabkeeper::local_ensemble::{self, FIRST_PORT, Wanted};
 use zabkeeper::{process, version};
 use zk_ops::config::{self, Level, Sources};
 
@@ -30,6 +34,18 @@ enum Command {
         #[arg(value_name = "ZOO_CFG", allow_negative_numbers = true)]
         arguments: Vec<String>,
     },
+    /// Start several servers on this machine that form an ensemble, to see one at work.
+    Ensemble {
+        /// How many.
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=i64::from(ENSEMBLE_SERVERS)))]
+        servers: u16,
+        /// Folder of their configuration files and data. What is there is used again.
+        #[arg(default_value = "zabkeeper-data/ensemble")]
+        dir: PathBuf,
+        /// Client ports are the free ones from here on.
+        #[arg(long, value_name = "PORT", default_value_t = FIRST_PORT)]
+        port: u16,
+    },
     /// Print the version.
     Version,
     /// Put load on any ZooKeeper server and measure it.
@@ -39,11 +55,28 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { define, arguments } => serve(define, arguments),
+        Command::Ensemble { servers, dir, port } => ensemble(&Wanted {
+            servers,
+            dir,
+            first_port: port,
+        }),
         Command::Version => {
             say(&format!("zabkeeper {}\n", version::text()));
             ExitCode::SUCCESS
         }
         Command::Bench(arguments) => zk_bench::execute(&arguments),
+    }
+}
+
+fn ensemble(wanted: &Wanted) -> ExitCode {
+    match local_ensemble::prepare(wanted).and_then(local_ensemble::run) {
+        Ok(true) => ExitCode::SUCCESS,
+        // Each server has said why.
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("zabkeeper ensemble: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod limits;
 mod log;
 mod metrics;
 mod peers;
+mod roles;
 mod startup;
 mod store;
 mod throttles;
