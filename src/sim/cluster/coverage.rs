@@ -29,6 +29,9 @@ pub const ALL: &[&str] = &[
     SUFFIX,
     FORWARDED,
     MAYBE,
+    WHOLE,
+    EXPIRED,
+    REATTACHED,
 ];
 
 /// A leader was established while clients waited for answers.
@@ -79,6 +82,13 @@ pub const SUFFIX: &str = "start with a suffix";
 pub const FORWARDED: &str = "write through a learner";
 /// A write had no answer.
 pub const MAYBE: &str = "write without an answer";
+
+/// Servers with a tree.
+pub const WHOLE: &str = "whole servers";
+/// A session was over when its client came back.
+pub const EXPIRED: &str = "session expired";
+/// A session went on at another server.
+pub const REATTACHED: &str = "session went on elsewhere";
 
 /// What one run, or many, met.
 #[derive(Clone, Debug, Default)]

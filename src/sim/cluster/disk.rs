@@ -6,7 +6,8 @@
 //! Invariants: what was asked for is done in its order, and each thing is whole or not done, but
 //! for appended records, of which a crash leaves any number of the first.
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -21,6 +22,10 @@ use super::node::{Asked, Entry, hash};
 
 /// A tree as a leader sends it.
 pub type Snapshot = Rc<[Entry]>;
+
+/// Every record that was ever appended anywhere, by zxid and hash: a tree is told by what was
+/// applied to it, and made anew from that.
+pub type Archive = Rc<RefCell<BTreeMap<Entry, Bytes>>>;
 
 /// What survives.
 #[derive(Clone, Debug)]
@@ -43,11 +48,13 @@ pub struct Disk {
     pub committed: Rc<QuorumConfig>,
     /// The one seen last.
     pub last_seen: Option<Rc<QuorumConfig>>,
+    /// The records of all.
+    pub archive: Archive,
 }
 
 impl Disk {
     /// An empty one.
-    pub fn new(config: QuorumConfig) -> Disk {
+    pub fn new(config: QuorumConfig, archive: Archive) -> Disk {
         Disk {
             accepted: 0,
             current: 0,
@@ -58,6 +65,7 @@ impl Disk {
             hint: Zxid::ZERO,
             committed: Rc::new(config),
             last_seen: None,
+            archive,
         }
     }
 
@@ -129,11 +137,11 @@ impl Disk {
         tree
     }
 
-    /// Whose requests the transactions of a tree are, as far as the log says.
+    /// Whose requests the transactions of a tree are.
     pub fn asked(&self, tree: &[Entry]) -> Vec<Asked> {
+        let archive = self.archive.borrow();
         let whose = |entry: &Entry| {
-            let at = self.log.binary_search_by_key(&entry.0, |(zxid, _)| *zxid);
-            let header = at.ok().and_then(|at| header_of(&self.log[at].1).ok());
+            let header = archive.get(entry).and_then(|bytes| header_of(bytes).ok());
             header.map_or((0, 0), |header| (header.client_id, header.cxid))
         };
         tree.iter().map(whose).collect()

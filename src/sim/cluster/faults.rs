@@ -73,7 +73,7 @@ impl World {
             machine
                 .process
                 .as_ref()
-                .is_some_and(|process| process.engine.leads().is_some())
+                .is_some_and(|process| process.core.leads().is_some())
         });
         let Some(place) = leader else {
             return;

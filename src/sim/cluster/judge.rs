@@ -8,7 +8,7 @@
 //! currentEpoch is durable has that epoch's first history; nothing of the path is ever cut off;
 //! answers come in order, and a write that was answered before another began has the smaller zxid.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use zk_zab::quorum::Verifier;
 use zk_zab::{Sid, Zxid};
@@ -30,6 +30,8 @@ pub struct Judge {
     proposed: BTreeMap<Zxid, u64>,
     /// The last transaction of the history with which each epoch began.
     first_history: BTreeMap<u32, Entry>,
+    /// The tree's digest at each zxid.
+    digests: BTreeMap<Zxid, u64>,
     /// The largest zxid that a client was told.
     pub told: Zxid,
 }
@@ -44,6 +46,7 @@ impl Judge {
             leaders: BTreeMap::new(),
             proposed: BTreeMap::new(),
             first_history: BTreeMap::new(),
+            digests: BTreeMap::new(),
             told: Zxid::ZERO,
         }
     }
@@ -136,8 +139,21 @@ impl Judge {
             ));
         }
         self.path.push(entry);
-        if self.asked.insert(asked, entry.0).is_some() {
+        // What the servers do by themselves has no number.
+        if asked.1 != 0 && self.asked.insert(asked, entry.0).is_some() {
             return Err(format!("the request {asked:?} is committed twice"));
+        }
+        Ok(())
+    }
+
+    /// A server's tree has a digest.
+    ///
+    /// # Errors
+    /// Another has a different one at the same zxid.
+    pub fn digest(&mut self, zxid: Zxid, digest: u64) -> Result<(), String> {
+        let known = *self.digests.entry(zxid).or_insert(digest);
+        if known != digest {
+            return Err(format!("trees differ at {zxid}"));
         }
         Ok(())
     }
@@ -159,6 +175,12 @@ impl Judge {
         }
         self.told = self.told.max(zxid);
         Ok(())
+    }
+
+    /// What is committed at a zxid.
+    pub fn entry(&self, zxid: Zxid) -> Option<Entry> {
+        let at = self.path.binary_search_by_key(&zxid, |(zxid, _)| *zxid);
+        at.ok().map(|at| self.path[at])
     }
 
     /// How much of the path a disk holds, from its beginning.
@@ -210,10 +232,5 @@ impl Judge {
     /// What is wrong with the trees of servers that should all be at the end of the path.
     pub fn differs(&self, applied: &[Entry]) -> bool {
         applied != &self.path[..]
-    }
-
-    /// Requests on the path.
-    pub fn requests(&self) -> BTreeSet<Asked> {
-        self.asked.keys().copied().collect()
     }
 }

@@ -12,6 +12,7 @@ pub mod disk;
 pub mod farm;
 mod faults;
 pub mod judge;
+pub mod member;
 #[cfg(feature = "mutations")]
 pub mod mutations;
 pub mod net;

@@ -13,6 +13,7 @@ use super::plan::{Plan, ensemble};
 /// The plan in which a rule is tried with this seed; with the rule, or without it.
 pub fn plan(rule: Rule, seed: u64, holds: bool) -> Plan {
     let mut plan = Plan::new(seed);
+    plan.real = false;
     let off = |rule| Rules { off: Some(rule) };
     let mut without: BTreeMap<i64, Rules> = plan
         .servers()

@@ -19,11 +19,70 @@ use zk_zab::io::{Act, In, Out, Tell};
 use zk_zab::rules::{Rule, Rules};
 use zk_zab::{LinkId, Now, Zab, Zxid};
 
+use super::disk::Disk;
+
 /// Something that was applied: its zxid, and the hash of its bytes.
 pub type Entry = (Zxid, u64);
 
 /// Who asked: a client's session and its number for the request.
 pub type Asked = (i64, i32);
+
+/// What runs in a server's process.
+pub trait Core: std::fmt::Debug {
+    /// Takes one input.
+    fn step(&mut self, now: Now, input: In, disk: &Disk, out: &mut Vec<Effect>);
+    /// A client connects, with the session that it has.
+    fn connect(&mut self, now: Now, conn: u64, session: Session, out: &mut Vec<Effect>);
+    /// A client asks for something to be written, or with [`OpCode::Sync`] not.
+    fn request(&mut self, now: Now, ask: Ask, out: &mut Vec<Effect>);
+    /// A client was heard of.
+    fn touch(&mut self, now: Now, session: Session, out: &mut Vec<Effect>);
+    /// Applies some of what is committed and durable.
+    fn apply(&mut self, now: Now, most: usize, disk: &Disk, out: &mut Vec<Effect>);
+    /// The store is durable up to here.
+    fn persisted(&mut self, now: Now, zxid: Zxid, out: &mut Vec<Effect>);
+    /// Whether something can be applied.
+    fn is_ready(&self) -> bool;
+    /// Whether clients are served.
+    fn is_serving(&self) -> bool;
+    /// The epoch in which it leads.
+    fn leads(&self) -> Option<u32>;
+    /// What was applied.
+    fn applied(&self) -> &[Entry];
+    /// When it must be stepped, monotonic milliseconds.
+    fn deadline_ms(&self) -> i64;
+    /// The quorum layer.
+    fn zab(&self) -> &Zab;
+
+    /// How far the tree is.
+    fn end(&self) -> Zxid {
+        self.applied().last().map_or(Zxid::ZERO, |entry| entry.0)
+    }
+}
+
+/// A client's session: none yet is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its id.
+    pub id: i64,
+    /// Its timeout, milliseconds.
+    pub timeout_ms: i32,
+}
+
+/// What a client asks.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Over which connection.
+    pub conn: u64,
+    /// In which session.
+    pub session: i64,
+    /// Its number.
+    pub cxid: i32,
+    /// What.
+    pub op: OpCode,
+    /// The frame behind the header.
+    pub body: Bytes,
+}
 
 /// What a step wants done or known.
 #[derive(Debug)]
@@ -41,10 +100,15 @@ pub enum Effect {
         /// Whose request it was.
         asked: Asked,
     },
-    /// A client's write is applied here.
-    Reply(Asked, Zxid),
-    /// A client's sync is done: everything up to here is applied.
-    Synced(Asked, Zxid),
+    /// A request of a client is answered: its connection, its number, at which zxid, and with
+    /// which error.
+    Answered(u64, i32, Zxid, i32),
+    /// A client has its session, with this timeout in milliseconds, or will have none.
+    Connected(u64, Option<(i64, i32)>),
+    /// A session is at another connection of this server from now on, or at none at all.
+    Detached(i64, Option<u64>),
+    /// The tree's digest at a zxid.
+    Digest(Zxid, u64),
     /// It leads.
     Lead(u32),
     /// It serves clients.
@@ -54,6 +118,9 @@ pub enum Effect {
     /// The records are not in order.
     Wrong(String),
 }
+
+/// Where an answer goes: a connection, and the request's number.
+type Back = (u64, i32);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
@@ -65,7 +132,7 @@ enum Role {
 /// Who waits for a sync.
 #[derive(Clone, Copy, Debug)]
 enum Waiter {
-    Client(Asked),
+    Client(Back),
     Learner(LinkId),
 }
 
@@ -79,10 +146,8 @@ struct Todo {
 /// One server's core: the quorum layer and the node above it.
 #[derive(Debug)]
 pub struct Engine {
-    /// The quorum layer.
-    pub zab: Zab,
-    /// What was applied, all of it.
-    pub applied: Vec<Entry>,
+    zab: Zab,
+    applied: Vec<Entry>,
     role: Role,
     queue: VecDeque<(Zxid, Bytes)>,
     committed: Zxid,
@@ -94,13 +159,13 @@ pub struct Engine {
     serving: bool,
     todo: VecDeque<Todo>,
     /// Clients' syncs at a learner, in the order in which they were forwarded.
-    syncs: VecDeque<Asked>,
+    syncs: VecDeque<Back>,
     /// Syncs that are answered once the tree is so far.
-    synced: VecDeque<(Asked, Zxid)>,
+    synced: VecDeque<(Back, Zxid)>,
     /// On a leader: syncs that wait for the commit of what was proposed before them.
     waiters: VecDeque<(Waiter, Zxid)>,
     /// Clients' writes that are answered when they are applied.
-    mine: BTreeMap<Asked, ()>,
+    mine: BTreeMap<Asked, u64>,
     inputs: VecDeque<In>,
     outs: Vec<Out>,
 }
@@ -139,59 +204,6 @@ impl Engine {
         }
     }
 
-    /// How far the tree is.
-    pub fn end(&self) -> Zxid {
-        self.applied.last().map_or(Zxid::ZERO, |entry| entry.0)
-    }
-
-    /// Whether clients are served.
-    pub fn is_serving(&self) -> bool {
-        self.serving
-    }
-
-    /// Whether it leads and proposes.
-    pub fn leads(&self) -> Option<u32> {
-        match self.role {
-            Role::Leading(epoch) => Some(epoch),
-            Role::Resting | Role::Learning => None,
-        }
-    }
-
-    /// Whether something can be applied now.
-    pub fn is_ready(&self) -> bool {
-        self.queue
-            .front()
-            .is_some_and(|(zxid, _)| *zxid <= self.committed.min(self.durable))
-    }
-
-    /// Takes one input. `store` is what the disk's store holds.
-    pub fn step(&mut self, now: Now, input: In, store: &[Entry], out: &mut Vec<Effect>) {
-        if let In::Durable(zxid) = &input {
-            self.durable = *zxid;
-        }
-        self.inputs.push_back(input);
-        self.work(now, store, out);
-    }
-
-    /// A client's write.
-    pub fn write(&mut self, now: Now, asked: Asked, body: Bytes, out: &mut Vec<Effect>) {
-        self.mine.insert(asked, ());
-        self.request(OpCode::SetData, asked, body);
-        self.work(now, &[], out);
-    }
-
-    /// A client's sync.
-    pub fn sync(&mut self, now: Now, asked: Asked, out: &mut Vec<Effect>) {
-        match self.role {
-            Role::Leading(_) => self.wait(Waiter::Client(asked)),
-            Role::Learning | Role::Resting => {
-                self.syncs.push_back(asked);
-                self.request(OpCode::Sync, asked, Bytes::new());
-            }
-        }
-        self.work(now, &[], out);
-    }
-
     fn wait(&mut self, waiter: Waiter) {
         self.waiters.push_back((waiter, self.issued));
     }
@@ -216,7 +228,7 @@ impl Engine {
         }
     }
 
-    fn request(&mut self, op: OpCode, asked: Asked, body: Bytes) {
+    fn ask(&mut self, op: OpCode, asked: Asked, body: Bytes) {
         if let Role::Leading(_) = self.role {
             self.todo.push_back(Todo { asked, body });
             return;
@@ -231,37 +243,6 @@ impl Engine {
         self.inputs.push_back(In::ToLeader(packet));
     }
 
-    /// Applies at most so many of the records that are committed and durable.
-    pub fn apply(&mut self, now: Now, most: usize, out: &mut Vec<Effect>) {
-        let mut any = false;
-        for _ in 0..most {
-            if !self.is_ready() {
-                break;
-            }
-            let Some((zxid, payload)) = self.queue.pop_front() else {
-                break;
-            };
-            if !zxid.follows(self.end()) {
-                let end = self.end();
-                out.push(Effect::Wrong(format!("{zxid} is applied behind {end}")));
-            }
-            let entry = (zxid, hash(&payload));
-            self.applied.push(entry);
-            let asked = header_of(&payload).map_or((0, 0), |h| (h.client_id, h.cxid));
-            let at = self.applied.len() - 1;
-            out.push(Effect::Applied { at, entry, asked });
-            any = true;
-            if self.mine.remove(&asked).is_some() {
-                out.push(Effect::Reply(asked, zxid));
-            }
-        }
-        if any {
-            self.arrived(out);
-            self.inputs.push_back(In::Applied(self.end()));
-            self.work(now, &[], out);
-        }
-    }
-
     /// What waited for the tree to be so far.
     fn arrived(&mut self, out: &mut Vec<Effect>) {
         let end = self.end();
@@ -273,7 +254,7 @@ impl Engine {
         while self.synced.front().is_some_and(|(_, zxid)| end >= *zxid)
             && let Some((asked, _)) = self.synced.pop_front()
         {
-            out.push(Effect::Synced(asked, end));
+            out.push(Effect::Answered(asked.0, asked.1, end, 0));
         }
     }
 
@@ -420,5 +401,103 @@ impl Engine {
         let asked = (request.session, request.cxid);
         let body = request.body;
         self.todo.push_back(Todo { asked, body });
+    }
+}
+
+impl Core for Engine {
+    fn step(&mut self, now: Now, input: In, disk: &Disk, out: &mut Vec<Effect>) {
+        if let In::Durable(zxid) = &input {
+            self.durable = *zxid;
+        }
+        self.inputs.push_back(input);
+        self.work(now, &disk.store, out);
+    }
+
+    fn connect(&mut self, _now: Now, conn: u64, session: Session, out: &mut Vec<Effect>) {
+        // A session is what makes the requests of a connection its own.
+        let id = match session.id {
+            0 => conn as i64,
+            id => id,
+        };
+        let session = (id, session.timeout_ms);
+        out.push(Effect::Connected(conn, Some(session)));
+    }
+
+    fn request(&mut self, now: Now, ask: Ask, out: &mut Vec<Effect>) {
+        let asked = (ask.session, ask.cxid);
+        let back = (ask.conn, ask.cxid);
+        if ask.op != OpCode::Sync {
+            self.mine.insert(asked, ask.conn);
+            self.ask(OpCode::SetData, asked, ask.body);
+        } else if let Role::Leading(_) = self.role {
+            self.wait(Waiter::Client(back));
+        } else {
+            self.syncs.push_back(back);
+            self.ask(OpCode::Sync, asked, Bytes::new());
+        }
+        self.work(now, &[], out);
+    }
+
+    fn touch(&mut self, _now: Now, _session: Session, _out: &mut Vec<Effect>) {}
+
+    fn apply(&mut self, now: Now, most: usize, _disk: &Disk, out: &mut Vec<Effect>) {
+        let mut any = false;
+        for _ in 0..most {
+            if !self.is_ready() {
+                break;
+            }
+            let Some((zxid, payload)) = self.queue.pop_front() else {
+                break;
+            };
+            if !zxid.follows(self.end()) {
+                let end = self.end();
+                out.push(Effect::Wrong(format!("{zxid} is applied behind {end}")));
+            }
+            let entry = (zxid, hash(&payload));
+            self.applied.push(entry);
+            let asked = header_of(&payload).map_or((0, 0), |h| (h.client_id, h.cxid));
+            let at = self.applied.len() - 1;
+            out.push(Effect::Applied { at, entry, asked });
+            any = true;
+            if let Some(conn) = self.mine.remove(&asked) {
+                out.push(Effect::Answered(conn, asked.1, zxid, 0));
+            }
+        }
+        if any {
+            self.arrived(out);
+            self.inputs.push_back(In::Applied(self.end()));
+            self.work(now, &[], out);
+        }
+    }
+
+    fn persisted(&mut self, _now: Now, _zxid: Zxid, _out: &mut Vec<Effect>) {}
+
+    fn is_ready(&self) -> bool {
+        self.queue
+            .front()
+            .is_some_and(|(zxid, _)| *zxid <= self.committed.min(self.durable))
+    }
+
+    fn is_serving(&self) -> bool {
+        self.serving
+    }
+
+    fn leads(&self) -> Option<u32> {
+        match self.role {
+            Role::Leading(epoch) => Some(epoch),
+            Role::Resting | Role::Learning => None,
+        }
+    }
+
+    fn applied(&self) -> &[Entry] {
+        &self.applied
+    }
+
+    fn deadline_ms(&self) -> i64 {
+        self.zab.deadline_ms()
+    }
+
+    fn zab(&self) -> &Zab {
+        &self.zab
     }
 }

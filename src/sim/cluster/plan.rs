@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use zk_core::Config;
 use zk_wire::quorum::config::{Address, Member, MemberRole, QuorumConfig};
 use zk_zab::rules::Rules;
 use zk_zab::{Settings, Sid};
@@ -71,6 +72,11 @@ pub struct Weights {
 pub struct Plan {
     /// The seed.
     pub seed: u64,
+    /// Whether the servers are whole, with the node and the tree; else a node without a tree runs
+    /// above the quorum layer.
+    pub real: bool,
+    /// Sessions' timeout, milliseconds.
+    pub session_ms: i32,
     /// The configuration of all.
     pub config: QuorumConfig,
     /// Servers that are in nobody's configuration and follow all the same.
@@ -222,6 +228,8 @@ impl Plan {
         };
         Plan {
             seed,
+            real: seed % 2 == 1,
+            session_ms: (tick_ms * dice.within(15..=80)) as i32,
             config,
             outside,
             settings,
@@ -269,6 +277,19 @@ impl Plan {
     pub fn servers(&self) -> Vec<i64> {
         let inside = self.config.members.keys().copied();
         inside.chain(self.outside.iter().copied()).collect()
+    }
+
+    /// What a server's node is told.
+    pub fn config_of(&self, sid: i64) -> Config {
+        let tick_ms = self.settings.tick_ms;
+        Config {
+            server_id: sid as u8,
+            tick_ms,
+            min_session_ms: 2 * tick_ms as i32,
+            max_session_ms: 100 * tick_ms as i32,
+            seed: self.seed,
+            ..Config::default()
+        }
     }
 
     /// Settings of one server, in its so manieth life.

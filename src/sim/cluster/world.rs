@@ -8,16 +8,18 @@
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use zk_zab::io::{Act, Base, In, Job, Level};
 use zk_zab::quorum::Verifier;
 use zk_zab::{LinkId, Now, Recovered, Sid, View, Zab, Zxid};
 
 use super::clients::Client;
 use super::coverage::{self, Coverage};
-use super::disk::{Did, Disk, Item, LogThread, Said, Snapshot};
+use super::disk::{Archive, Did, Disk, Item, LogThread, Said, Snapshot};
 use super::judge::Judge;
+use super::member::Member;
 use super::net::{Net, Place};
-use super::node::{Effect, Engine, hash};
+use super::node::{Core, Effect, Engine, Entry, hash};
 use super::plan::Plan;
 use crate::dice::Dice;
 use crate::limits::{CLUSTER_EVENTS, LIVELINESS_TICKS};
@@ -87,7 +89,7 @@ pub(super) struct Stream {
 /// A running server.
 #[derive(Debug)]
 pub(super) struct Process {
-    pub engine: Engine,
+    pub core: Box<dyn Core>,
     pub log: LogThread,
     pub disk_planned: bool,
     pub said_planned: bool,
@@ -145,6 +147,8 @@ pub struct World {
     pub(super) phase: Phase,
     events: BTreeMap<(i64, u64), Event>,
     number: u64,
+    /// Connections of clients so far.
+    pub(super) conns: u64,
     /// Operations of clients.
     pub ops: usize,
     /// Faults.
@@ -156,10 +160,11 @@ impl World {
     pub fn new(plan: Plan, keep: usize) -> World {
         let mut dice = Dice::new(plan.seed);
         let mut machines = Vec::new();
+        let archive = Archive::default();
         for sid in plan.servers() {
             machines.push(Machine {
                 sid,
-                disk: Disk::new(plan.config.clone()),
+                disk: Disk::new(plan.config.clone(), archive.clone()),
                 process: None,
                 life: 0,
                 paused_us: 0,
@@ -183,6 +188,7 @@ impl World {
             phase: Phase::Faults,
             events: BTreeMap::new(),
             number: 0,
+            conns: 1_000_000,
             ops: 0,
             faults: 0,
             plan,
@@ -200,6 +206,9 @@ impl World {
     /// What was wrong.
     pub fn live(&mut self) -> Result<(), String> {
         let tick_us = self.plan.settings.tick_ms * 1_000;
+        if self.plan.real {
+            self.coverage.note(coverage::WHOLE);
+        }
         if !self.plan.config.groups.is_empty() {
             self.coverage.note(coverage::GROUPS);
         }
@@ -256,7 +265,7 @@ impl World {
             .machines
             .iter()
             .map(|machine| match &machine.process {
-                Some(process) => format!("{}: {}", machine.sid, process.engine.zab.describe()),
+                Some(process) => format!("{}: {}", machine.sid, process.core.zab().describe()),
                 None => format!("{}: down", machine.sid),
             })
             .collect();
@@ -273,15 +282,15 @@ impl World {
             let Some(process) = &machine.process else {
                 return Some(format!("server {} is down", machine.sid));
             };
-            if !process.engine.is_serving() {
+            if !process.core.is_serving() {
                 return Some(format!("server {} does not serve", machine.sid));
             }
-            leaders += usize::from(process.engine.leads().is_some());
-            if self.judge.differs(&process.engine.applied) {
+            leaders += usize::from(process.core.leads().is_some());
+            if self.judge.differs(process.core.applied()) {
                 return Some(format!(
                     "server {} has {} transactions of {}",
                     machine.sid,
-                    process.engine.applied.len(),
+                    process.core.applied().len(),
                     self.judge.path.len()
                 ));
             }
@@ -435,6 +444,7 @@ impl World {
     }
 
     fn boot(&mut self, place: Place) -> Result<(), String> {
+        let now = self.clock(place);
         let full_us = self.machines[place].full_us;
         if full_us > self.now_us {
             self.at(full_us, Event::Boot(place));
@@ -484,8 +494,15 @@ impl World {
                 .map_err(|what| format!("server {sid} starts with a tree: {what}"))?;
         }
         let machine = &mut self.machines[place];
+        let core: Box<dyn Core> = if self.plan.real {
+            let config = self.plan.config_of(sid);
+            let member = Member::new(zab, config, &machine.disk, applied, now);
+            Box::new(member.map_err(|what| format!("server {sid} starts: {what}"))?)
+        } else {
+            Box::new(Engine::new(zab, applied, rules, counter_max))
+        };
         machine.process = Some(Process {
-            engine: Engine::new(zab, applied, rules, counter_max),
+            core,
             log: LogThread::default(),
             disk_planned: false,
             said_planned: false,
@@ -522,9 +539,7 @@ impl World {
             return Ok(());
         };
         let mut effects = Vec::new();
-        process
-            .engine
-            .step(now, input, &machine.disk.store, &mut effects);
+        process.core.step(now, input, &machine.disk, &mut effects);
         self.carry_out(place, effects)
     }
 
@@ -544,8 +559,10 @@ impl World {
                         .collect();
                     self.judge.applies(at, entry, asked, &disks)?;
                 }
-                Effect::Reply(asked, zxid) => self.replied(asked, Some(zxid), zxid)?,
-                Effect::Synced(asked, zxid) => self.replied(asked, None, zxid)?,
+                Effect::Answered(conn, cxid, zxid, err) => self.answered(conn, cxid, zxid, err)?,
+                Effect::Connected(conn, session) => self.connected(conn, session),
+                Effect::Detached(session, now) => self.detached(place, session, now),
+                Effect::Digest(zxid, digest) => self.judge.digest(zxid, digest)?,
                 Effect::Lead(epoch) => {
                     self.line(format_args!("{sid} leads epoch {epoch}"));
                     let life = self.machines[place].life;
@@ -554,7 +571,7 @@ impl World {
                     }
                     if let Some(process) = &self.machines[place].process {
                         self.judge
-                            .leads(epoch, (sid, life), &process.engine.applied)?;
+                            .leads(epoch, (sid, life), process.core.applied())?;
                     }
                 }
                 Effect::Serving => {
@@ -584,13 +601,13 @@ impl World {
         let Some(process) = &machine.process else {
             return;
         };
-        let deadline_ms = process.engine.zab.deadline_ms();
+        let deadline_ms = process.core.deadline_ms();
         let (tick_us, rate) = (process.tick_us, 1_000 + machine.drift);
         let offset_ms = machine.offset_ms;
         let disk = !process.disk_planned
             && (!process.log.queue.is_empty() || machine.disk.synced < machine.disk.log.len());
         let said = !process.said_planned && !process.log.said.is_empty();
-        let apply = !process.apply_planned && process.engine.is_ready();
+        let apply = !process.apply_planned && process.core.is_ready();
         let read = !process.read_planned && !process.reads.is_empty();
         if deadline_ms != i64::MAX {
             let local_us = (deadline_ms - offset_ms).max(0) * 1_000_000 / rate + 1_000;
@@ -671,10 +688,12 @@ impl World {
                 Ok(())
             }
             Act::Append(zxid, payload) => {
+                self.archive(zxid, &payload);
                 self.queue(place, Item::Append(zxid, payload));
                 Ok(())
             }
             Act::Stage(zxid, payload) => {
+                self.archive(zxid, &payload);
                 self.queue(place, Item::Stage(zxid, payload));
                 Ok(())
             }
@@ -763,6 +782,21 @@ impl World {
         Ok(())
     }
 
+    /// A record is somewhere.
+    pub(super) fn archive(&self, zxid: Zxid, payload: &Bytes) {
+        if let Some(machine) = self.machines.first() {
+            let mut archive = machine.disk.archive.borrow_mut();
+            let entry = (zxid, hash(payload));
+            archive.entry(entry).or_insert_with(|| payload.clone());
+        }
+    }
+
+    /// The bytes of a transaction.
+    pub(super) fn archived(&self, entry: Entry) -> Option<Bytes> {
+        let machine = self.machines.first()?;
+        machine.disk.archive.borrow().get(&entry).cloned()
+    }
+
     fn queue(&mut self, place: Place, item: Item) {
         if let Some(process) = &mut self.machines[place].process {
             process.log.queue.push_back(item);
@@ -796,7 +830,7 @@ impl World {
             .work(&mut machine.disk, batch, rules)
             .map_err(|what| format!("server {sid}: {what}"))?;
         if did == Did::Synced {
-            let committed = process.engine.zab.committed();
+            let committed = process.core.zab().committed();
             let disk = &mut machine.disk;
             disk.hint = disk.hint.max(committed.min(disk.synced_end()));
         }
@@ -855,12 +889,17 @@ impl World {
     fn apply(&mut self, place: Place, life: u64) -> Result<(), String> {
         let now = self.clock(place);
         let budget = self.plan.budget;
-        let Some(process) = self.process(place, life) else {
+        if self.process(place, life).is_none() {
+            return Ok(());
+        }
+        let machine = &mut self.machines[place];
+        let Some(process) = &mut machine.process else {
             return Ok(());
         };
         process.apply_planned = false;
         let mut effects = Vec::new();
-        process.engine.apply(now, budget, &mut effects);
+        let disk = &machine.disk;
+        process.core.apply(now, budget, disk, &mut effects);
         self.carry_out(place, effects)
     }
 
@@ -878,13 +917,20 @@ impl World {
             // The store is another tree's by now.
             return Ok(());
         }
-        let applied = &process.engine.applied;
+        let applied = process.core.applied();
         let (had, has) = (machine.disk.store.len(), applied.len());
         if has > had {
             let upto = had + 1 + self.dice.below(has - had);
             machine.disk.store.extend_from_slice(&applied[had..upto]);
         }
-        let bytes = machine.disk.store.len() as u64 * 40;
+        let zxid = machine.disk.persisted();
+        let now = self.clock(place);
+        let mut effects = Vec::new();
+        if let Some(process) = &mut self.machines[place].process {
+            process.core.persisted(now, zxid, &mut effects);
+        }
+        self.carry_out(place, effects)?;
+        let bytes = self.machines[place].disk.store.len() as u64 * 40;
         self.input(place, In::TreeBytes(bytes))
     }
 

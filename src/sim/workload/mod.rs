@@ -10,7 +10,8 @@ use crate::client::Client;
 use crate::dice::Dice;
 use crate::plan::{Plan, SUPER};
 
-use bodies::{acl, data, open_acl, version};
+pub(crate) use bodies::open_acl;
+use bodies::{acl, data, version};
 
 /// Paths that clients know from the start, the most contended first.
 pub const PATHS: &[&str] = &[

@@ -1,0 +1,300 @@
+//! A server as it is: the quorum layer with the node and the tree above it.
+//!
+//! Owns: the tree in memory, made anew from the records of the log and the store at a start and
+//! when another server's takes its place. Does not know: sockets, frames; clients hand over what a
+//! connection would.
+
+use std::sync::Arc;
+
+use zk_core::acl::Ids;
+use zk_core::io::{Grant, Input, Origin, Post, Reply, Submit};
+use zk_core::node::replay;
+use zk_core::peer::{Deed, Event};
+use zk_core::tree::{Need, Tree};
+use zk_core::watch::{Event as WatchEvent, Watches};
+use zk_core::{Config, ConnId, Node, Peer, SessionId};
+use zk_wire::quorum::notification::PeerState;
+use zk_wire::txn::header_of;
+use zk_zab::io::{Act, In};
+use zk_zab::{JobId, Now, Zab, Zxid};
+
+use super::disk::Disk;
+use super::node::{Ask, Core, Effect, Entry, Session, hash};
+
+/// Nodes that one turn of apply visits at most, for each record of its budget.
+const VISITS: usize = 4;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Member {
+    peer: Peer,
+    tree: Tree,
+    watches: Watches,
+    config: Arc<Config>,
+    applied: Vec<Entry>,
+    /// The job that puts another server's tree in force.
+    switch: Option<JobId>,
+}
+
+/// What apply says while it has the tree.
+#[derive(Default)]
+struct Heard {
+    effects: Vec<Effect>,
+    applied: Vec<Zxid>,
+}
+
+impl Post for Heard {
+    fn before_write(
+        &mut self,
+        _tree: &Tree,
+        _watches: &mut Watches,
+        _conn: ConnId,
+    ) -> Result<(), Need> {
+        Ok(())
+    }
+
+    fn event(&mut self, _conn: ConnId, _zxid: Zxid, _event: WatchEvent, _path: &str) {}
+
+    fn done(&mut self, conn: ConnId, cxid: i32, reply: &Reply<'_>) {
+        let answer = Effect::Answered(conn.0, cxid, reply.zxid, reply.err);
+        self.effects.push(answer);
+    }
+
+    fn connected(&mut self, conn: ConnId, grant: Option<Grant>) {
+        let session = grant.map(|grant| (grant.session.0, grant.timeout_ms));
+        self.effects.push(Effect::Connected(conn.0, session));
+    }
+
+    fn detach(&mut self, session: SessionId, now: Option<ConnId>) {
+        let now = now.map(|conn| conn.0);
+        self.effects.push(Effect::Detached(session.0, now));
+    }
+
+    fn applied(&mut self, zxid: Zxid, _time_ms: i64) {
+        self.applied.push(zxid);
+    }
+}
+
+/// The tree of what was applied to it.
+fn rebuild(config: &Config, disk: &Disk, applied: &[Entry]) -> Result<Tree, String> {
+    let mut tree = Tree::new(config.extended, config.seed);
+    let archive = disk.archive.borrow();
+    for entry in applied {
+        let payload = archive
+            .get(entry)
+            .ok_or_else(|| format!("nobody has appended {}", entry.0))?;
+        let done = replay(&mut tree, config, payload);
+        let done = done.map_err(|error| format!("replay of {}: {error:?}", entry.0))?;
+        if let Some(what) = done.mismatch {
+            return Err(format!("replay of {}: {what}", entry.0));
+        }
+    }
+    tree.settle_quotas()
+        .map_err(|need| format!("a whole tree needs {need:?}"))?;
+    Ok(tree)
+}
+
+impl Member {
+    /// A server that has just started, with the tree that its disk gives.
+    ///
+    /// # Errors
+    /// The disk gives none.
+    pub fn new(
+        zab: Zab,
+        config: Config,
+        disk: &Disk,
+        applied: Vec<Entry>,
+        now: Now,
+    ) -> Result<Member, String> {
+        let tree = rebuild(&config, disk, &applied)?;
+        let config = Arc::new(config);
+        let end = zab.history().end();
+        let persisted = disk.persisted();
+        let node = Node::resting(config.clone(), &tree, end, persisted, now);
+        Ok(Member {
+            peer: Peer::ensemble(node, zab),
+            tree,
+            watches: Watches::default(),
+            config,
+            applied,
+            switch: None,
+        })
+    }
+
+    fn event(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
+        let was = self.leads();
+        let mut deeds = Vec::new();
+        self.peer.step(&self.tree, now, event, &mut deeds);
+        self.carry_out(was, deeds, out);
+    }
+
+    fn carry_out(&mut self, was: Option<u32>, deeds: Vec<Deed>, out: &mut Vec<Effect>) {
+        let now = self.leads();
+        if was != now
+            && let Some(epoch) = now
+        {
+            out.push(Effect::Lead(epoch));
+        }
+        for deed in deeds {
+            match deed {
+                Deed::Act(act) => {
+                    match &act {
+                        Act::Append(zxid, payload) if now.is_some() || was.is_some() => {
+                            out.push(Effect::Proposed(*zxid, payload.clone()));
+                        }
+                        Act::Job(id, zk_zab::io::Job::Switch { .. }) => self.switch = Some(*id),
+                        _ => {}
+                    }
+                    out.push(Effect::Act(act));
+                }
+                Deed::Load(need) => {
+                    out.push(Effect::Wrong(format!("a whole tree misses {need:?}")))
+                }
+                Deed::Serve(true) => out.push(Effect::Serving),
+                Deed::Serve(false) => out.push(Effect::Rest),
+                Deed::Config(_) => {}
+            }
+        }
+    }
+}
+
+impl Core for Member {
+    fn step(&mut self, now: Now, input: In, disk: &Disk, out: &mut Vec<Effect>) {
+        if let In::Done(id) = &input
+            && self.switch == Some(*id)
+        {
+            // The other server's tree is in its place.
+            self.switch = None;
+            match rebuild(&self.config, disk, &disk.store) {
+                Ok(tree) => {
+                    self.tree = tree;
+                    self.watches = Watches::default();
+                    self.applied.clone_from(&disk.store);
+                }
+                Err(what) => out.push(Effect::Wrong(what)),
+            }
+        }
+        let event = match input {
+            In::Tick => Event::Node(Input::Tick),
+            In::Durable(zxid) => Event::Node(Input::Durable(zxid)),
+            input => Event::Peer(input),
+        };
+        self.event(now, event, out);
+    }
+
+    fn connect(&mut self, now: Now, conn: u64, session: Session, out: &mut Vec<Effect>) {
+        let conn = ConnId(conn);
+        let timeout_ms = session.timeout_ms;
+        let submit = match session.id {
+            0 => Submit::Connect { conn, timeout_ms },
+            id => Submit::Reattach {
+                conn,
+                session: SessionId(id),
+                timeout_ms,
+            },
+        };
+        self.event(now, Event::Node(Input::Submit(submit)), out);
+    }
+
+    fn request(&mut self, now: Now, ask: Ask, out: &mut Vec<Effect>) {
+        let submit = Submit::Request {
+            origin: Origin {
+                conn: ConnId(ask.conn),
+                session: SessionId(ask.session),
+                cxid: ask.cxid,
+                ids: Ids::default(),
+            },
+            op: ask.op,
+            body: ask.body,
+        };
+        self.event(now, Event::Node(Input::Submit(submit)), out);
+    }
+
+    fn touch(&mut self, now: Now, session: Session, out: &mut Vec<Effect>) {
+        let touched = Input::Touched {
+            session: SessionId(session.id),
+            at_ms: now.mono_ms,
+            timeout_ms: session.timeout_ms,
+        };
+        self.event(now, Event::Node(touched), out);
+    }
+
+    fn apply(&mut self, now: Now, most: usize, disk: &Disk, out: &mut Vec<Effect>) {
+        let was = self.leads();
+        let mut heard = Heard::default();
+        let mut deeds = Vec::new();
+        let done = self.peer.apply(
+            &mut self.tree,
+            &mut self.watches,
+            &mut heard,
+            most * VISITS,
+            now,
+            &mut deeds,
+        );
+        for zxid in heard.applied {
+            let log = &disk.log[..disk.synced];
+            let Ok(at) = log.binary_search_by_key(&zxid, |(z, _)| *z) else {
+                out.push(Effect::Wrong(format!("{zxid} is applied and not durable")));
+                continue;
+            };
+            let payload = &log[at].1;
+            let entry = (zxid, hash(payload));
+            if !zxid.follows(self.end()) {
+                let end = self.end();
+                out.push(Effect::Wrong(format!("{zxid} is applied behind {end}")));
+            }
+            self.applied.push(entry);
+            let at = self.applied.len() - 1;
+            let asked = header_of(payload).map_or((0, 0), |h| (h.client_id, h.cxid));
+            out.push(Effect::Applied { at, entry, asked });
+        }
+        if self.tree.last_zxid() != self.end() {
+            let (tree, end) = (self.tree.last_zxid(), self.end());
+            out.push(Effect::Wrong(format!(
+                "the tree is at {tree}, applied was {end}"
+            )));
+        }
+        out.push(Effect::Digest(self.end(), self.tree.digest()));
+        if let Some((zxid, what)) = done.mismatches.first() {
+            out.push(Effect::Wrong(format!("digest at {zxid}: {what}")));
+        }
+        if let Some(need) = done.missing {
+            out.push(Effect::Wrong(format!("a whole tree misses {need:?}")));
+        }
+        out.append(&mut heard.effects);
+        self.carry_out(was, deeds, out);
+    }
+
+    fn persisted(&mut self, now: Now, zxid: Zxid, out: &mut Vec<Effect>) {
+        self.event(now, Event::Node(Input::Persisted(zxid)), out);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.peer.can_apply()
+    }
+
+    fn is_serving(&self) -> bool {
+        self.peer.is_serving()
+    }
+
+    fn leads(&self) -> Option<u32> {
+        let status = self.peer.status()?;
+        let leads = status.state == PeerState::Leading && status.established;
+        leads.then_some(status.epoch)
+    }
+
+    fn applied(&self) -> &[Entry] {
+        &self.applied
+    }
+
+    fn deadline_ms(&self) -> i64 {
+        self.peer.deadline_ms()
+    }
+
+    fn zab(&self) -> &Zab {
+        match self.peer.zab() {
+            Some(zab) => zab,
+            None => unreachable!("a member has a quorum layer"),
+        }
+    }
+}
