@@ -131,6 +131,11 @@ impl Peer {
         self.zab.as_ref().map(Zab::status)
     }
 
+    /// What the quorum layer has done since the last call, for metrics.
+    pub fn take_quorum_counts(&mut self) -> Option<zk_zab::Counts> {
+        self.zab.as_mut().map(Zab::take_counts)
+    }
+
     /// The five zxids.
     pub fn marks(&self) -> Marks {
         self.node.marks()

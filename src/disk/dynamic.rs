@@ -61,6 +61,14 @@ pub fn read(files: &dyn Files, path: &Path) -> Result<Option<String>> {
     }
 }
 
+/// Writes a copy of the static file as it was, durably.
+///
+/// # Errors
+/// [`Error::Io`]. Then the copy of before is there or the new one.
+pub fn back_up(files: &dyn Files, copy: &Path, text: &[u8]) -> Result<()> {
+    small::replace(files, copy, text)
+}
+
 /// Saves a proposed configuration, durably: to be done before the proposal is acknowledged.
 ///
 /// # Errors
@@ -107,6 +115,16 @@ mod tests {
             disk.tamper(Path::new(path), |file| *file = text.as_bytes().to_vec());
         }
         disk
+    }
+
+    #[test]
+    fn a_copy_is_kept_byte_by_byte() {
+        let disk = disk();
+        let copy = Path::new("/conf/zoo.cfg.bak");
+        for text in [&b"# caf\xe9\n"[..], b"server.1=a:1:2\n"] {
+            back_up(&disk, copy, text).unwrap();
+            assert_eq!(small::read(&disk, copy).unwrap().as_deref(), Some(text));
+        }
     }
 
     fn committed() -> Committed {

@@ -1,7 +1,7 @@
 //! Start and stop: directories, log, store, tree, threads, and the client port, in this order, and
 //! backwards.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,7 +20,7 @@ use zk_disk::log::{Options, Pins, Recovered, Writer};
 use zk_disk::purge::Window;
 use zk_disk::rocks::RocksStore;
 use zk_disk::store::Store;
-use zk_ops::config::{ENSEMBLE_BUILT, ServerConfig};
+use zk_ops::config::ServerConfig;
 use zk_zab::io::In;
 
 use crate::client::listener;
@@ -30,7 +30,7 @@ use crate::core_loop::CoreLoop;
 use crate::data::{self, recover_tree};
 use crate::ensemble;
 use crate::gate::{Shared, ToCore};
-use crate::limits::{DEFAULT_BACKLOG, READ_ONLY_AFTER_MS};
+use crate::limits::READ_ONLY_AFTER_MS;
 use crate::loads;
 use crate::log_thread::{LogQueue, LogThread};
 use crate::member;
@@ -39,9 +39,6 @@ use crate::persist::{Persist, PersistQueue};
 use crate::process;
 use crate::serving::Serving;
 use crate::stats::Stats;
-
-/// Exit code for a configuration that is refused.
-const INVALID_INVOCATION: i32 = 2;
 
 /// Exit code for a data directory that is missing, unwritable, or holds what belongs elsewhere.
 const UNABLE_TO_ACCESS_DATADIR: i32 = 3;
@@ -120,26 +117,6 @@ pub fn core_config(config: &ServerConfig) -> Config {
     }
 }
 
-/// What a configuration that asks for an ensemble gets until there is one.
-fn refuse_ensemble(config: &ServerConfig) -> Result<(), Refusal> {
-    let Some(ensemble) = config.ensemble.as_ref().filter(|_| !ENSEMBLE_BUILT) else {
-        return Ok(());
-    };
-    let file = ensemble
-        .dynamic_file
-        .as_ref()
-        .or(ensemble.config_file.as_ref());
-    let file = file.map_or("zoo.cfg".into(), |file| file.display().to_string());
-    let message = match ensemble.members.voters().count() {
-        1 => {
-            format!("{file}: standaloneEnabled=false asks for an ensemble, which is not built yet")
-        }
-        voters => format!("{file}: {voters} voters: an ensemble is not built yet"),
-    };
-    let code = INVALID_INVOCATION;
-    Err(Refusal { message, code })
-}
-
 /// How the log is written. Java begins a new file with each of its snapshots, after half to all of
 /// `snapCount` transactions or `snapSizeLimitInKb`, so that the servers of an ensemble do not do
 /// it all at once; where between is drawn once for a run here.
@@ -171,7 +148,6 @@ pub struct Server {
     log_queue: Arc<LogQueue>,
     persist_queue: Arc<PersistQueue>,
     accepting: Option<tokio::task::JoinHandle<()>>,
-    address: Option<SocketAddr>,
     metrics_address: Option<SocketAddr>,
     _lock: Lock,
 }
@@ -182,7 +158,6 @@ impl Server {
     /// # Errors
     /// The start is refused: nothing was changed but for what a retry finds again.
     pub fn start(config: ServerConfig) -> Result<Server, Refusal> {
-        refuse_ensemble(&config)?;
         let clock = Clock::new();
         let core_config = Arc::new(core_config(&config));
         let layout = Layout::new(&config.data_dir, &config.data_log_dir);
@@ -205,6 +180,7 @@ impl Server {
             Refusal { message, code }
         })?;
         check_contents(&layout)?;
+        ensemble::back_up(&OsFiles, &config)?;
         // Ports are bound before the data is loaded, as in Java: one in use changes nothing.
         let metrics_listener = ops::metrics::bind(&config.metrics).map_err(Refusal::new)?;
         let metrics_address = ops::metrics::address(metrics_listener.as_ref());
@@ -221,7 +197,7 @@ impl Server {
         let serving = Arc::new(Serving::new(
             config.clone(),
             [layout.snapshots(), layout.logs()],
-            address.map_or(-1, |address| i32::from(address.port())),
+            address,
             stats.clone(),
             clock,
         ));
@@ -338,6 +314,7 @@ impl Server {
                     config: &config,
                     ensemble,
                     shared: &shared,
+                    serving: &serving,
                     files: &files,
                     layout: &layout,
                     options,
@@ -419,7 +396,6 @@ impl Server {
             reader,
             log_queue,
             persist_queue,
-            address,
             metrics_address,
             _lock: lock,
         })
@@ -427,7 +403,7 @@ impl Server {
 
     /// Where clients connect; `None` without a clientPort.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.address
+        self.serving.address()
     }
 
     /// Where Prometheus scrapes, if that provider is configured.
@@ -534,23 +510,9 @@ fn bind_client(config: &ServerConfig) -> Result<Option<std::net::TcpListener>, R
     let Some(client) = &config.client else {
         return Ok(None);
     };
-    let ip = client.ip.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
-    let backlog = config
-        .client_port_listen_backlog
-        .filter(|n| *n > 0)
-        .unwrap_or(DEFAULT_BACKLOG);
-    let address = SocketAddr::new(ip, client.port);
-    let socket = match listener::bind(address, backlog) {
-        // A machine without IPv6.
-        Err(_) if client.ip.is_none() => {
-            let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), client.port);
-            listener::bind(any, backlog)
-        }
-        bound => bound,
-    };
-    match socket {
+    match listener::bind_configured(config, client.ip, client.port) {
         Ok(socket) => Ok(Some(socket)),
-        Err(error) => Err(Refusal::new(format!("cannot bind {address}: {error}"))),
+        Err(error) => Err(Refusal::new(error)),
     }
 }
 
@@ -571,10 +533,13 @@ fn accept(
             }
         });
     }
-    let Some(listener) = clients else {
+    if clients.is_none() && serving.config.ensemble.is_none() {
+        // Nobody gives it an address later.
         return Ok(None);
-    };
-    let listener = tokio::net::TcpListener::from_std(listener)
+    }
+    let listener = clients
+        .map(tokio::net::TcpListener::from_std)
+        .transpose()
         .map_err(|e| Refusal::new(format!("cannot listen for clients: {e}")))?;
     Ok(Some(
         runtime.spawn(listener::run(serving.clone(), listener)),

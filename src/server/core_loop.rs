@@ -7,6 +7,7 @@
 //! is no room there, nothing is applied, but everything else goes on.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use zk_core::conn::ServeMode;
@@ -24,6 +25,7 @@ use crate::gate::{Poster, Shared, Switched, ToCore};
 use crate::limits::CORE_SLEEP;
 use crate::log_thread::{LogItem, LogQueue};
 use crate::member::Member;
+use crate::ops;
 use crate::persist::PersistQueue;
 
 /// See the module.
@@ -235,6 +237,7 @@ impl CoreLoop {
         let mut work = Vec::new();
         let mut acts = Vec::new();
         let mut records: u64 = 0;
+        let is_leading = matches!(self.peer.node().role(), Role::Leader { .. });
         for deed in self.deeds.drain(..) {
             let act = match deed {
                 Deed::Load(need) => {
@@ -245,6 +248,10 @@ impl CoreLoop {
                     if mode == ServeMode::ReadOnly {
                         tracing::warn!("no leader is found: clients may read, and no more");
                     }
+                    // Java counts from the role's begin.
+                    let now_ms = self.shared.clock.mono_ms();
+                    let started_ms = &self.shared.stats.started_ms;
+                    started_ms.store(now_ms, Ordering::Relaxed);
                     self.shared.set_mode(mode);
                     continue;
                 }
@@ -259,6 +266,10 @@ impl CoreLoop {
             match act {
                 Act::Append(zxid, payload) => {
                     records += 1;
+                    if is_leading {
+                        let size = payload.len() as i64;
+                        self.shared.stats.proposals.add([size; 3]);
+                    }
                     work.push(LogItem::Append(zxid, payload));
                 }
                 Act::Job(id, job) => work.push(LogItem::Job(id, job)),
@@ -324,6 +335,9 @@ impl CoreLoop {
         }
         for namespace in &counts.quota_exceeded {
             metrics.quota_exceeded_error_per_namespace.add(namespace, 1);
+        }
+        if let Some(counts) = self.peer.take_quorum_counts() {
+            ops::metrics::count_quorum(metrics, &counts);
         }
     }
 

@@ -3,17 +3,19 @@
 //! Owns: the translation of the configuration for the quorum layer and the sockets, and what a
 //! directory says of the history. Does not know: what the quorum layer does with it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use zk_core::Zxid;
 use zk_disk::directory::{Boot, Layout};
+use zk_disk::dynamic;
 use zk_disk::epochs;
 use zk_disk::files::Files;
 use zk_disk::log::{Options, Pins, Recovered as Log};
 use zk_disk::store::Base;
 use zk_ops::config::{EnsembleConfig, ServerConfig};
+use zk_wire::file::dynamic as names;
 use zk_zab::history::{History, Range};
 use zk_zab::{Recovered, Settings, Sid, View, Zab};
 
@@ -24,6 +26,7 @@ use crate::peer::sources::DiskLog;
 use crate::peer::{self, Peers, Wiring, election};
 use crate::process;
 use crate::queue::Queue;
+use crate::serving::Serving;
 
 /// How far the log is replayed at a start: as far as it is known to be committed, and not into the
 /// window of a tree that another server sent while it went on.
@@ -70,6 +73,24 @@ pub fn past(
         applied,
         may_vote,
     })
+}
+
+/// Keeps the operator's file as it was before a reconfiguration rewrites it, as Java does at each
+/// start of a member that has its members there.
+///
+/// # Errors
+/// The file cannot be read or the copy written.
+pub fn back_up(files: &dyn Files, config: &ServerConfig) -> Result<(), Refusal> {
+    let Some(ensemble) = config.ensemble.as_ref().filter(|_| config.reconfig_enabled) else {
+        return Ok(());
+    };
+    let (Some(file), None) = (&ensemble.config_file, &ensemble.dynamic_file) else {
+        return Ok(());
+    };
+    let text = std::fs::read(file)
+        .map_err(|e| Refusal::new(format!("cannot read {}: {e}", file.display())))?;
+    let copy = names::backup_name(&file.to_string_lossy());
+    dynamic::back_up(files, Path::new(&copy), &text).map_err(Refusal::from)
 }
 
 /// The quorum layer with this past.
@@ -122,6 +143,8 @@ pub struct Parts<'a> {
     pub ensemble: &'a EnsembleConfig,
     /// What is shared.
     pub shared: &'a Arc<Shared>,
+    /// What is shown to clients and operators.
+    pub serving: &'a Arc<Serving>,
     /// The disk.
     pub files: &'a Arc<dyn Files>,
     /// The folders.
@@ -157,6 +180,7 @@ pub fn start(parts: Parts<'_>) -> Result<Started, Refusal> {
         config,
         ensemble,
         shared,
+        serving,
         files,
         layout,
         options,
@@ -234,7 +258,8 @@ pub fn start(parts: Parts<'_>) -> Result<Started, Refusal> {
     let member = Member {
         peers,
         reads: reads.clone(),
-        config: Arc::new(Mutex::new(view.committed().clone())),
+        serving: serving.clone(),
+        me: me.0,
     };
     let threads = Threads { reader, reads };
     Ok(Started {

@@ -193,6 +193,10 @@ pub struct Shared {
     mode: AtomicU8,
     /// What a member of an ensemble is doing.
     pub status: Mutex<Option<zk_zab::Status>>,
+    /// Transactions behind which other servers' syncs wait, on a leader.
+    pub pending_syncs: AtomicUsize,
+    /// Sessions that only this server knows.
+    pub local_sessions: AtomicUsize,
 }
 
 /// The watches behind their lock.
@@ -230,6 +234,8 @@ impl Shared {
             generation: AtomicU64::new(0),
             mode: AtomicU8::new(CLOSED),
             status: Mutex::new(None),
+            pending_syncs: AtomicUsize::new(0),
+            local_sessions: AtomicUsize::new(0),
         }
     }
 

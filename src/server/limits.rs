@@ -31,6 +31,9 @@ pub const CORE_SLEEP: Duration = Duration::from_millis(500);
 /// What the limit of open files is raised to, if the system allows it.
 pub const OPEN_FILES: u64 = 1 << 20;
 
+/// How often a client port is tried again that a reconfiguration wants and that cannot be bound.
+pub const REBIND_EVERY: Duration = Duration::from_secs(1);
+
 /// Below this many the start warns.
 pub const FEW_FILES: u64 = 1 << 14;
 

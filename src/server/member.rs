@@ -9,6 +9,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -25,10 +26,11 @@ use zk_disk::rocks::RocksStore;
 use zk_disk::store::Store;
 use zk_wire::file::dynamic as names;
 use zk_wire::quorum::config::QuorumConfig;
+use zk_wire::quorum::notification::PeerState;
 use zk_wire::quorum::snap::SnapItem;
-use zk_zab::JobId;
 use zk_zab::io::{Act, In, Job};
 use zk_zab::limits::FEED_READ_BYTES;
+use zk_zab::{JobId, Status};
 
 use crate::data;
 use crate::gate::{Shared, Switched, ToCore};
@@ -39,6 +41,7 @@ use crate::peer::sources::StoredTree;
 use crate::peer::stream::{Broken, SnapSource};
 use crate::persist::PersistQueue;
 use crate::queue::Queue;
+use crate::serving::Serving;
 
 /// A tree that was received whole, until it is put in force.
 pub type Received = Arc<Mutex<Option<Complete<RocksStore>>>>;
@@ -49,8 +52,10 @@ pub struct Member {
     pub peers: Peers,
     /// Parts of the log to be read: behind the first zxid, up to the second.
     pub reads: Arc<Queue<(Zxid, Zxid)>>,
-    /// The configuration that holds.
-    pub config: Arc<Mutex<Arc<QuorumConfig>>>,
+    /// What is shown to clients and operators.
+    pub serving: Arc<Serving>,
+    /// My id.
+    pub me: i64,
 }
 
 impl Member {
@@ -69,13 +74,29 @@ impl Member {
         let status = peer.status();
         let mut shown = shared.status.lock();
         if *shown != status {
+            let began = |was: &Option<Status>| {
+                was.is_some_and(|was| was.established && was.state == PeerState::Leading)
+            };
+            if began(&status) && !began(&shown) {
+                shared.stats.proposals.reset();
+            }
             *shown = status;
+        }
+        let node = peer.node();
+        for (number, shown) in [
+            (node.pending_syncs(), &shared.pending_syncs),
+            (node.local_tracker().len(), &shared.local_sessions),
+        ] {
+            if shown.load(Ordering::Relaxed) != number {
+                shown.store(number, Ordering::Relaxed);
+            }
         }
     }
 
-    /// Shows the configuration that holds.
+    /// Shows the configuration that holds. Clients are served at another address from now on if it
+    /// says so.
     pub fn configured(&self, config: &Arc<QuorumConfig>) {
-        *self.config.lock() = config.clone();
+        self.serving.configured(self.me, config);
     }
 }
 

@@ -1,13 +1,16 @@
 //! What the serving side of the process knows beside the core, from the moment the port is bound:
 //! configuration, paths, counters; and, once the data is loaded, the way to it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use zk_ops::config::ServerConfig;
 use zk_ops::four_letter::DEFAULT_TRACE_MASK;
+use zk_wire::quorum::config::{HostPort, QuorumConfig};
 
 use crate::clock::Clock;
 use crate::gate::Shared;
@@ -21,14 +24,18 @@ pub struct Serving {
     pub snap_dir: PathBuf,
     /// `dataLogDir/version-2`.
     pub log_dir: PathBuf,
-    /// The port in use; -1 without a listener.
-    pub client_port: i32,
     /// The trace mask of `gtmk` and `stmk`, which nothing reads.
     pub trace_mask: AtomicI64,
     /// Counters.
     pub stats: Arc<Stats>,
     /// Clocks.
     pub clock: Clock,
+    /// Where clients connect; `None` without a listener.
+    address: Mutex<Option<SocketAddr>>,
+    /// The members of the ensemble; `None` on a standalone server.
+    membership: Mutex<Option<Arc<QuorumConfig>>>,
+    /// Where clients are to connect, once a reconfiguration has said so.
+    moved: watch::Sender<Option<HostPort>>,
     opened: watch::Sender<Option<Arc<Shared>>>,
 }
 
@@ -37,20 +44,57 @@ impl Serving {
     pub fn new(
         config: ServerConfig,
         [snap_dir, log_dir]: [PathBuf; 2],
-        client_port: i32,
+        address: Option<SocketAddr>,
         stats: Arc<Stats>,
         clock: Clock,
     ) -> Serving {
+        let members = config.ensemble.as_ref().map(|ensemble| &ensemble.members);
+        let membership = Mutex::new(members.map(|members| Arc::new(members.clone())));
         Serving {
             config,
             snap_dir,
             log_dir,
-            client_port,
             trace_mask: AtomicI64::new(DEFAULT_TRACE_MASK),
             stats,
             clock,
+            address: Mutex::new(address),
+            membership,
+            moved: watch::Sender::new(None),
             opened: watch::Sender::new(None),
         }
+    }
+
+    /// Where clients connect; `None` without a listener.
+    pub fn address(&self) -> Option<SocketAddr> {
+        *self.address.lock()
+    }
+
+    /// Clients connect here from now on, or nowhere.
+    pub fn bound(&self, address: Option<SocketAddr>) {
+        *self.address.lock() = address;
+    }
+
+    /// The members of the ensemble; `None` on a standalone server.
+    pub fn membership(&self) -> Option<Arc<QuorumConfig>> {
+        self.membership.lock().clone()
+    }
+
+    /// Another configuration holds. If it gives server `me`, this one, another client address, the
+    /// listener moves there.
+    pub fn configured(&self, me: i64, config: &Arc<QuorumConfig>) {
+        let client = |config: &QuorumConfig| config.members.get(&me).and_then(|m| m.client.clone());
+        let before = self.membership.lock().replace(config.clone());
+        let before = before.and_then(|before| client(&before));
+        if let Some(now) = client(config)
+            && before.as_ref() != Some(&now)
+        {
+            self.moved.send_replace(Some(now));
+        }
+    }
+
+    /// Where the listener is to move.
+    pub fn moved(&self) -> watch::Receiver<Option<HostPort>> {
+        self.moved.subscribe()
     }
 
     /// Begins to serve.

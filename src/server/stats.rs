@@ -72,6 +72,43 @@ impl Latency {
     }
 }
 
+/// Sizes of what was sent, bytes: the last, the least and the largest; -1 before any.
+#[derive(Debug)]
+pub struct Sizes([AtomicI64; 3]);
+
+impl Default for Sizes {
+    fn default() -> Sizes {
+        Sizes([NO_SIZE, NO_SIZE, NO_SIZE].map(AtomicI64::new))
+    }
+}
+
+impl Sizes {
+    /// Takes some in of which the last, the least and the largest are known. There is one writer at
+    /// a time, or the last word counts.
+    pub fn add(&self, [last, min, max]: [i64; 3]) {
+        self.0[0].store(last, Ordering::Relaxed);
+        // -1, which no size is, is above all of them as an unsigned number.
+        if (min as u64) < self.0[1].load(Ordering::Relaxed) as u64 {
+            self.0[1].store(min, Ordering::Relaxed);
+        }
+        if max > self.0[2].load(Ordering::Relaxed) {
+            self.0[2].fetch_max(max, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets them.
+    pub fn reset(&self) {
+        for size in &self.0 {
+            size.store(NO_SIZE, Ordering::Relaxed);
+        }
+    }
+
+    /// The last, the least and the largest.
+    pub fn get(&self) -> [i64; 3] {
+        self.0.each_ref().map(|size| size.load(Ordering::Relaxed))
+    }
+}
+
 /// Characters of a four-letter word's answer that Java counts as one packet.
 const WORD_PACKET: usize = 8_192;
 
@@ -92,8 +129,10 @@ pub struct Stats {
     sent: Counter,
     /// Of all requests, where the metrics are not reset together with it.
     latency: Summary,
-    /// The last packet's size, the least and the largest.
-    sizes: [AtomicI64; 3],
+    /// Of packets to clients.
+    sizes: Sizes,
+    /// Of proposals of this leader.
+    pub proposals: Sizes,
     /// When the server began to serve, monotonic milliseconds.
     pub started_ms: AtomicI64,
 }
@@ -122,7 +161,8 @@ impl Stats {
             received: Counter::default(),
             sent: Counter::default(),
             latency: Summary::basic(),
-            sizes: [NO_SIZE, NO_SIZE, NO_SIZE].map(AtomicI64::new),
+            sizes: Sizes::default(),
+            proposals: Sizes::default(),
             started_ms: AtomicI64::new(0),
         }
     }
@@ -132,9 +172,8 @@ impl Stats {
         self.received.reset();
         self.sent.reset();
         self.latency.reset();
-        for size in &self.sizes {
-            size.store(NO_SIZE, Ordering::Relaxed);
-        }
+        self.sizes.reset();
+        self.proposals.reset();
         if self.resettable {
             self.metrics.reset();
         }
@@ -178,10 +217,7 @@ impl Stats {
 
     /// Sizes of packets since the start or `srst`.
     pub fn response_sizes(&self) -> ResponseSizes {
-        let [last, min, max] = self
-            .sizes
-            .each_ref()
-            .map(|size| size.load(Ordering::Relaxed));
+        let [last, min, max] = self.sizes.get();
         ResponseSizes { last, min, max }
     }
 
@@ -191,15 +227,8 @@ impl Stats {
         let sent = std::mem::take(&mut tally.sent);
         if sent.count > 0 {
             self.sent.add(sent.count);
-            let [last, min, max] = &self.sizes;
-            last.store(sent.last as i64, Ordering::Relaxed);
-            if sent.max as i64 > max.load(Ordering::Relaxed) {
-                max.fetch_max(sent.max as i64, Ordering::Relaxed);
-            }
-            // -1, which no size is, is above all of them as an unsigned number.
-            if (sent.min as u64) < min.load(Ordering::Relaxed) as u64 {
-                min.store(sent.min as i64, Ordering::Relaxed);
-            }
+            let sizes = [sent.last, sent.min, sent.max];
+            self.sizes.add(sizes.map(|size| size as i64));
         }
         for (count, counter) in [
             (&mut tally.reply_bytes, &metrics.response_bytes),

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use zk_wire::quorum::config::QuorumConfig;
 
 use crate::config::Settings;
+use crate::counts::Counts;
 use crate::history::History;
 use crate::ids::{JobId, Sid, Zxid};
 use crate::io::{Act, Job, Level, Outbox, Tell};
@@ -42,6 +43,11 @@ pub(crate) struct Common {
     /// A leader must send everything: what it would cut off is committed here.
     pub resync: bool,
     pub now_ms: i64,
+    /// The wall clock, for ages of transactions.
+    pub wall_ms: i64,
+    pub counts: Counts,
+    /// Since when no role serves, monotonic milliseconds.
+    pub unavailable_since: Option<i64>,
     pub out: Outbox,
     next_job: u64,
     dice: u64,
@@ -81,6 +87,9 @@ impl Common {
             switching: None,
             resync: false,
             now_ms: 0,
+            wall_ms: 0,
+            counts: Counts::default(),
+            unavailable_since: None,
             out: Outbox::default(),
             next_job: 0,
         }

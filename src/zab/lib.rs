@@ -12,6 +12,7 @@ extern crate alloc;
 
 mod common;
 pub mod config;
+pub mod counts;
 pub mod election;
 mod feed;
 pub mod history;
@@ -26,8 +27,9 @@ pub mod view;
 mod zab;
 
 pub use config::Settings;
+pub use counts::Counts;
 pub use history::History;
 pub use ids::{JobId, LinkId, Now, Sid, Zxid};
 pub use leader::plan;
 pub use view::View;
-pub use zab::{Recovered, Status, Zab};
+pub use zab::{Learners, Recovered, Status, Zab};

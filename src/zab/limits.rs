@@ -18,6 +18,9 @@ pub const LEARNERS_MAX: usize = 1_024;
 /// one is enough.
 pub const VOTES_MAX: usize = 1_024;
 
+/// Values of one kind that are kept for metrics until somebody takes them; more are not counted.
+pub const SAMPLES_MAX: usize = 1_024;
+
 /// Tries of a learner to reach its leader (Java's number).
 pub const DIAL_TRIES: u32 = 5;
 

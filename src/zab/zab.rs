@@ -17,6 +17,7 @@ use zk_wire::quorum::notification::{Notification, PeerState};
 
 use crate::common::{Common, Turn};
 use crate::config::Settings;
+use crate::counts::Counts;
 use crate::election::{Election, Vote};
 use crate::feed::Feed;
 use crate::history::History;
@@ -50,6 +51,19 @@ const IDLE: Role = Role::Draining {
     vote: None,
 };
 
+/// How many learners a leader has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Learners {
+    /// Connections, from the first moment on.
+    pub links: usize,
+    /// Followers that get what is new.
+    pub followers: usize,
+    /// Of them those that do not vote.
+    pub non_voting: usize,
+    /// Observers that get what is new.
+    pub observers: usize,
+}
+
 /// What a server is doing, for whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -61,8 +75,8 @@ pub struct Status {
     pub leader: Option<Sid>,
     /// currentEpoch.
     pub epoch: u32,
-    /// The leader's learners: links, synchronised followers, synchronised observers.
-    pub learners: (usize, usize, usize),
+    /// The leader's learners.
+    pub learners: Learners,
     /// Proposals that are not committed.
     pub outstanding: usize,
     /// When the leader was established, monotonic milliseconds.
@@ -165,7 +179,7 @@ impl Zab {
             established: false,
             leader: None,
             epoch: self.c.current,
-            learners: (0, 0, 0),
+            learners: Learners::default(),
             outstanding: 0,
             established_ms: 0,
         };
@@ -175,7 +189,7 @@ impl Zab {
                 status.state = PeerState::Leading;
                 status.established = leader.is_established();
                 status.leader = Some(self.c.me());
-                status.learners = leader.counts();
+                status.learners = leader.counts(&self.c);
                 status.outstanding = leader.proposals().outstanding().len();
                 status.established_ms = leader.established_ms();
             }
@@ -203,6 +217,7 @@ impl Zab {
     /// Takes one input. What is to be done comes in the order in which it must be done.
     pub fn step(&mut self, now: Now, input: In, out: &mut Vec<Out>) {
         self.c.now_ms = now.mono_ms;
+        self.c.wall_ms = now.wall_ms;
         let turn = self.turn(input);
         self.follow_up(turn);
         out.append(&mut self.c.out.0);
@@ -238,6 +253,12 @@ impl Zab {
         }
         self.c.out.tell(Tell::Rest);
         self.feed.stop(given.min(self.c.committed));
+        self.c.unavailable_since.get_or_insert(self.c.now_ms);
+    }
+
+    /// What was done since the last call, for metrics.
+    pub fn take_counts(&mut self) -> Counts {
+        core::mem::take(&mut self.c.counts)
     }
 
     /// Ends the role. Once everything appended is durable the server follows `vote`, or looks for
@@ -279,6 +300,8 @@ impl Zab {
 
     fn look(&mut self) {
         self.role = Role::Looking;
+        self.c.counts.looked += 1;
+        self.c.unavailable_since.get_or_insert(self.c.now_ms);
         self.last_round_ms = self.c.now_ms;
         let end = if self.may_vote {
             self.c.history.end().0
@@ -303,6 +326,10 @@ impl Zab {
     }
 
     fn take_role(&mut self, vote: Vote) {
+        if matches!(self.role, Role::Looking) && !self.c.is_observer() {
+            let took = self.c.now_ms - self.last_round_ms;
+            self.c.counts.elections_ms.add(took);
+        }
         let me = self.c.me();
         if vote.leader == me {
             self.election.set_state(PeerState::Leading);
@@ -476,6 +503,13 @@ impl Zab {
         };
         if !was {
             self.may_vote = true;
+            if let Some(since) = self.c.unavailable_since.take() {
+                let ms = self.c.now_ms - since;
+                self.c.counts.unavailable_ms.add(ms);
+                if matches!(self.role, Role::Leading(_)) {
+                    self.c.counts.leader_unavailable_ms.add(ms);
+                }
+            }
             if matches!(self.role, Role::Leading(_)) {
                 // From now on the node proposes what it applies.
                 self.feed.stop(self.c.applied);
@@ -599,7 +633,7 @@ impl Zab {
         if let Role::Leading(leader) = &mut self.role
             && notification.state == PeerState::Looking
         {
-            leader.looking(&self.c, from);
+            leader.looking(&mut self.c, from);
         }
         let vote = self.election.on_vote(
             &self.c.view,

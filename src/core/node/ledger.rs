@@ -182,6 +182,17 @@ impl Ledger {
         }
     }
 
+    /// Transactions behind which syncs wait.
+    pub fn pending_syncs(&self) -> usize {
+        let mut behind = Zxid::ZERO;
+        let mut count = 0;
+        for (zxid, _) in &self.syncs {
+            count += usize::from(*zxid != behind);
+            behind = *zxid;
+        }
+        count
+    }
+
     /// A link is gone, and nobody waits for its answers.
     pub fn unlinked(&mut self, link: LinkId) {
         self.syncs.retain(|(_, of)| *of != link);

@@ -214,6 +214,11 @@ impl Node {
         self.ledger.len() + self.judge.waiting.len() + self.forward.len()
     }
 
+    /// Transactions behind which other servers' syncs wait to be answered.
+    pub fn pending_syncs(&self) -> usize {
+        self.ledger.pending_syncs()
+    }
+
     /// Whether the first request that waits to be judged misses a row that was asked for.
     pub fn is_stalled(&self) -> bool {
         self.judge.is_stalled()

@@ -1,10 +1,11 @@
 //! Accepts client connections and refuses those over a limit, by closing them at once.
 //!
 //! The port is bound before the data is loaded, as in Java: until then a four-letter word says so,
-//! and every other connection waits.
+//! and every other connection waits. A reconfiguration may move the port: the old one is closed
+//! then, and the connections that it has made stay.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +13,13 @@ use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use zk_core::acl::Ids;
 use zk_core::auth;
+use zk_ops::config::ServerConfig;
+use zk_wire::quorum::config::HostPort;
 use zk_wire::text::four_letter::FourLetterWord;
 
 use super::socket;
 use crate::gate::{Client, Shared};
+use crate::limits::{DEFAULT_BACKLOG, REBIND_EVERY};
 use crate::ops;
 use crate::serving::Serving;
 
@@ -154,14 +158,91 @@ pub fn bind(address: SocketAddr, backlog: i32) -> std::io::Result<std::net::TcpL
     Ok(socket.into())
 }
 
-/// Accepts for ever.
-pub async fn run(serving: Arc<Serving>, listener: TcpListener) {
+/// Binds a client port of this configuration; without an address the wildcard of both families, as
+/// the JVM does.
+///
+/// # Errors
+/// What was tried last and cannot be bound.
+pub fn bind_configured(
+    config: &ServerConfig,
+    ip: Option<IpAddr>,
+    port: u16,
+) -> Result<std::net::TcpListener, String> {
+    let backlog = config
+        .client_port_listen_backlog
+        .filter(|n| *n > 0)
+        .unwrap_or(DEFAULT_BACKLOG);
+    let first = ip.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+    let address = SocketAddr::new(first, port);
+    let bound = match bind(address, backlog) {
+        // A machine without IPv6.
+        Err(_) if ip.is_none() => {
+            let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+            bind(any, backlog)
+        }
+        bound => bound,
+    };
+    bound.map_err(|error| format!("cannot bind {address}: {error}"))
+}
+
+/// Binds where a reconfiguration wants clients to connect.
+async fn rebind(serving: &Serving, to: &HostPort) -> Result<TcpListener, String> {
+    let found = tokio::net::lookup_host((to.host.as_str(), to.port)).await;
+    let found = found.map_err(|error| format!("{to} is unknown: {error}"))?;
+    let mut last = format!("{to} has no address");
+    for address in found {
+        let ip = Some(address.ip()).filter(|ip| !ip.is_unspecified());
+        match bind_configured(&serving.config, ip, to.port) {
+            Ok(socket) => return TcpListener::from_std(socket).map_err(|e| e.to_string()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// The next connection; never one without a listener.
+async fn next(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Accepts for ever, at first with this listener.
+pub async fn run(serving: Arc<Serving>, mut listener: Option<TcpListener>) {
     let per_address = Arc::new(PerAddress::default());
     let max = serving.config.max_client_cnxns;
     let max_all = serving.config.max_cnxns as usize;
     let rejected = &serving.stats.metrics.connection_rejected;
+    let mut moved = serving.moved();
+    let mut wanted = moved.borrow_and_update().clone();
     loop {
-        let (stream, peer) = match listener.accept().await {
+        if let Some(to) = &wanted {
+            // The new address may be the old port under another name.
+            drop(listener.take());
+            match rebind(&serving, to).await {
+                Ok(bound) => {
+                    serving.bound(bound.local_addr().ok());
+                    tracing::info!("binding to port {to}");
+                    listener = Some(bound);
+                    wanted = None;
+                }
+                Err(error) => {
+                    serving.bound(None);
+                    tracing::error!("clients cannot connect: {error}");
+                }
+            }
+        }
+        let accepted = tokio::select! {
+            accepted = next(listener.as_ref()) => accepted,
+            Ok(()) = moved.changed() => {
+                wanted = moved.borrow_and_update().clone();
+                continue;
+            }
+            // It may be free by then; nobody says when.
+            () = tokio::time::sleep(REBIND_EVERY), if wanted.is_some() => continue,
+        };
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, or a client that was gone before it was accepted: the next

@@ -1,17 +1,21 @@
 //! Gathers what the four-letter words print. The texts are `zk_ops::four_letter`'s.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use zk_core::SessionId;
 use zk_core::conn::ServeMode;
+use zk_core::session::Tracker;
 use zk_core::tree::Tree;
+use zk_ops::config::EnsembleConfig;
 use zk_ops::date::Zone;
 use zk_ops::four_letter::{
-    self as text, ConfInfo, ConnectionInfo, DumpInfo, DumpSessions, Environment, ServerMode,
-    ServerStats, SessionInfo, WatchSummary,
+    self as text, ConfInfo, ConnectionInfo, DumpInfo, DumpSessions, Environment, ExpiringSets,
+    QuorumConf, ServerMode, ServerStats, SessionInfo, WatchSummary,
 };
+use zk_wire::quorum::config::{Address, MemberRole};
 use zk_wire::quorum::notification::PeerState;
 use zk_wire::text::four_letter::FourLetterWord;
 
@@ -40,7 +44,7 @@ pub async fn answer(
         FourLetterWord::Srvr => text::srvr(&stats(shared, mode)),
         FourLetterWord::Stat => text::stat(&stats(shared, mode), &connections(shared)),
         FourLetterWord::Cons => text::cons(&connections(shared)),
-        FourLetterWord::Conf => text::conf(&conf(serving)),
+        FourLetterWord::Conf => text::conf(&conf(serving, mode)),
         FourLetterWord::Crst => {
             for client in shared.registry.all() {
                 client.line.lock().reset_stats();
@@ -82,7 +86,7 @@ pub async fn answer(
                     .map(|(path, ids)| (path, ids.into_iter().map(|id| id.0))),
             )
         }
-        FourLetterWord::Dump => dump(shared, serving).await,
+        FourLetterWord::Dump => dump(shared, serving, mode).await,
         FourLetterWord::Mntr => super::metrics::mntr(serving),
         FourLetterWord::TelnetClose => String::new(),
     }
@@ -94,14 +98,16 @@ pub(super) fn mode(shared: &Shared) -> Option<ServerMode> {
         ServeMode::Closed => None,
         ServeMode::ReadOnly => Some(ServerMode::ReadOnly),
         ServeMode::Full => {
-            let status = *shared.status.lock();
-            Some(
-                status.map_or(ServerMode::Standalone, |status| match status.state {
-                    PeerState::Leading => ServerMode::Leader,
-                    PeerState::Observing => ServerMode::Observer,
-                    PeerState::Following | PeerState::Looking => ServerMode::Follower,
-                }),
-            )
+            let Some(status) = *shared.status.lock() else {
+                return Some(ServerMode::Standalone);
+            };
+            match status.state {
+                PeerState::Leading => Some(ServerMode::Leader),
+                PeerState::Observing => Some(ServerMode::Observer),
+                PeerState::Following => Some(ServerMode::Follower),
+                // The role begins, or is over.
+                PeerState::Looking => None,
+            }
         }
     }
 }
@@ -156,10 +162,16 @@ fn stats(shared: &Shared, mode: ServerMode) -> ServerStats {
         sent: shared.stats.packets_sent(),
         connections: shared.registry.len(),
         outstanding: shared.in_process.load(Ordering::Relaxed) as i64,
-        zxid: tree.last_zxid().0,
+        zxid: tree.served_zxid().0,
         mode,
         node_count: znode_count(&tree),
-        proposal_sizes: None,
+        proposal_sizes: match mode {
+            ServerMode::Leader => Some(super::metrics::proposal_sizes(shared)),
+            ServerMode::Standalone
+            | ServerMode::Follower
+            | ServerMode::Observer
+            | ServerMode::ReadOnly => None,
+        },
     }
 }
 
@@ -214,10 +226,12 @@ fn connection(client: &Client) -> ConnectionInfo {
     }
 }
 
-fn conf(serving: &Serving) -> ConfInfo {
+fn conf(serving: &Serving, mode: ServerMode) -> ConfInfo {
     let config = &serving.config;
+    let ensemble = config.ensemble.as_ref();
+    let address = serving.address();
     ConfInfo {
-        client_port: serving.client_port,
+        client_port: address.map_or(-1, |address| i32::from(address.port())),
         secure_client_port: -1,
         data_dir: absolute(&serving.snap_dir),
         data_dir_size: directory_size(&serving.snap_dir),
@@ -228,8 +242,38 @@ fn conf(serving: &Serving) -> ConfInfo {
         min_session_timeout_ms: config.min_session_timeout_ms,
         max_session_timeout_ms: config.max_session_timeout_ms,
         client_port_listen_backlog: config.client_port_listen_backlog.unwrap_or(-1),
-        server_id: 0,
-        quorum: None,
+        server_id: ensemble.map_or(0, |ensemble| ensemble.my_id),
+        quorum: ensemble.map(|ensemble| quorum_conf(serving, ensemble, mode)),
+    }
+}
+
+fn quorum_conf(serving: &Serving, ensemble: &EnsembleConfig, mode: ServerMode) -> QuorumConf {
+    let members = serving.membership();
+    let me = members
+        .as_ref()
+        .and_then(|m| m.members.get(&ensemble.my_id));
+    let ports = |port: fn(&Address) -> u16| {
+        let mut ports: Vec<u16> = Vec::new();
+        for port in me.iter().flat_map(|me| &me.addresses).map(port) {
+            if !ports.contains(&port) {
+                ports.push(port);
+            }
+        }
+        ports
+    };
+    QuorumConf {
+        init_limit: ensemble.init_limit as i32,
+        sync_limit: ensemble.sync_limit as i32,
+        election_ports: ports(|address| address.election),
+        quorum_ports: ports(|address| address.quorum),
+        observer: me.map_or(ensemble.role, |me| me.role) == MemberRole::Observer,
+        membership: match mode {
+            ServerMode::ReadOnly => None,
+            ServerMode::Standalone
+            | ServerMode::Leader
+            | ServerMode::Follower
+            | ServerMode::Observer => members.map(|members| members.text()),
+        },
     }
 }
 
@@ -255,28 +299,36 @@ fn directory_size(dir: &Path) -> u64 {
         .sum()
 }
 
-async fn dump(shared: &Arc<Shared>, serving: &Serving) -> String {
+async fn dump(shared: &Arc<Shared>, serving: &Serving, mode: ServerMode) -> String {
     let (send, receive) = tokio::sync::oneshot::channel();
-    shared.core.push(ToCore::Look(Box::new(move |peer| {
-        let buckets: Vec<(i64, Vec<i64>)> = peer
-            .node()
-            .tracker()
-            .buckets()
-            .map(|(time, ids)| (time, ids.iter().map(|id: &SessionId| id.0).collect()))
-            .collect();
-        let _ = send.send(buckets);
-    })));
-    let buckets = receive.await.unwrap_or_default();
     let offset = shared.clock.wall_ms() - shared.clock.mono_ms();
-    let sets = buckets
-        .into_iter()
-        .map(|(time, ids)| (time + offset, ids))
-        .collect();
+    shared.core.push(ToCore::Look(Box::new(move |peer| {
+        let sets = |tracker: &Tracker| -> ExpiringSets<i64> {
+            let ids = |ids: &BTreeSet<SessionId>| ids.iter().map(|id| id.0).collect();
+            let buckets = tracker.buckets();
+            buckets.map(|(time, of)| (time + offset, ids(of))).collect()
+        };
+        let node = peer.node();
+        let local = node.config().local_sessions;
+        let local = local.then(|| sets(node.local_tracker()));
+        let _ = send.send((local, sets(node.tracker())));
+    })));
+    let (local, global) = receive.await.unwrap_or_default();
+    let sessions = match mode {
+        ServerMode::Standalone | ServerMode::Leader => DumpSessions::Tracked { local, global },
+        ServerMode::Follower | ServerMode::Observer | ServerMode::ReadOnly => {
+            let tree = shared.tree.read();
+            let global = tree.sessions();
+            DumpSessions::Learned {
+                local,
+                global: global.map(|(id, timeout)| (id.0, timeout)).collect(),
+            }
+        }
+    };
     let ephemerals = {
         let tree = shared.tree.read();
-        let owned = |paths: &std::collections::BTreeSet<Box<str>>| {
-            paths.iter().map(|path| path.to_string()).collect()
-        };
+        let owned =
+            |paths: &BTreeSet<Box<str>>| paths.iter().map(|path| path.to_string()).collect();
         tree.ephemerals()
             .map(|(id, paths)| (id.0, owned(paths)))
             .collect()
@@ -300,10 +352,7 @@ async fn dump(shared: &Arc<Shared>, serving: &Serving) -> String {
             .push((client.peer, session));
     }
     let info = DumpInfo {
-        sessions: DumpSessions::Tracked {
-            local: None,
-            global: sets,
-        },
+        sessions,
         ephemerals,
         connections: connections.into_iter().collect(),
     };

@@ -20,9 +20,13 @@ use zk_core::tally::namespace;
 use zk_core::tree::Tree;
 use zk_ops::config::MetricsProvider;
 use zk_ops::four_letter::ServerMode;
-use zk_ops::metrics::{GaugeValues, Gauges, Metrics, PROMETHEUS_CONTENT_TYPE};
+use zk_ops::metrics::{
+    EnsembleValues, GaugeValues, Gauges, LeaderValues, Metrics, PROMETHEUS_CONTENT_TYPE, PeerPhase,
+    PeerRole, PeerState, RoleValues,
+};
+use zk_zab::Counts;
 
-use super::four_letter::{data_size, znode_count};
+use super::four_letter::{data_size, mode, znode_count};
 use crate::gate::Shared;
 use crate::serving::Serving;
 use crate::version;
@@ -32,18 +36,18 @@ const ROTATE: Duration = Duration::from_secs(60);
 
 impl Gauges for Serving {
     fn gauges(&self) -> Option<GaugeValues> {
-        self.shared().map(|shared| gauges(&shared))
+        let shared = self.shared()?;
+        let mode = mode(&shared)?;
+        Some(gauges(self, &shared, mode))
     }
 
     fn mode(&self) -> ServerMode {
-        let mode = self
-            .shared()
-            .and_then(|shared| super::four_letter::mode(&shared));
+        let mode = self.shared().and_then(|shared| mode(&shared));
         mode.unwrap_or(ServerMode::Standalone)
     }
 }
 
-fn gauges(shared: &Shared) -> GaugeValues {
+fn gauges(serving: &Serving, shared: &Shared, mode: ServerMode) -> GaugeValues {
     let stats = &shared.stats;
     let watch_count = shared.watches.lock().count() as u64;
     let uptime_ms = shared.clock.mono_ms() - stats.started_ms.load(Ordering::Relaxed);
@@ -57,6 +61,8 @@ fn gauges(shared: &Shared) -> GaugeValues {
         watch_count,
         connection_drop_probability: shared.throttles.drop_probability(),
         client_response_size: stats.response_sizes(),
+        local_sessions: shared.local_sessions.load(Ordering::Relaxed) as u64,
+        ensemble: ensemble(serving, shared, mode),
         ..GaugeValues::default()
     };
     let tree = shared.tree.read();
@@ -66,6 +72,109 @@ fn gauges(shared: &Shared) -> GaugeValues {
     values.global_sessions = tree.session_count() as u64;
     quotas(&tree, &mut values);
     values
+}
+
+/// What a member adds in its role. A read-only server adds nothing.
+fn ensemble(serving: &Serving, shared: &Shared, mode: ServerMode) -> Option<EnsembleValues> {
+    let status = (*shared.status.lock())?;
+    let (role, values) = match mode {
+        ServerMode::Standalone | ServerMode::ReadOnly => return None,
+        ServerMode::Leader => {
+            let learners = status.learners;
+            let uptime_ms = shared.clock.mono_ms() - status.established_ms;
+            let values = LeaderValues {
+                learners: learners.links as u64,
+                synced_followers: learners.followers as u64,
+                synced_non_voting_followers: learners.non_voting as u64,
+                synced_observers: learners.observers as u64,
+                pending_syncs: shared.pending_syncs.load(Ordering::Relaxed) as u64,
+                uptime_ms: uptime_ms.max(0) as u64,
+                proposal_sizes: proposal_sizes(shared),
+            };
+            (PeerRole::Leading, RoleValues::Leader(values))
+        }
+        ServerMode::Follower => {
+            let synced_observers = None;
+            (
+                PeerRole::Following,
+                RoleValues::Follower { synced_observers },
+            )
+        }
+        ServerMode::Observer => {
+            let master = status.leader.map_or(-1, |leader| leader.0);
+            (PeerRole::Observing, RoleValues::Observer { master })
+        }
+    };
+    let members = serving.membership();
+    Some(EnsembleValues {
+        state: PeerState {
+            role,
+            phase: Some(PeerPhase::Broadcast),
+        },
+        quorum_size: members.map_or(0, |members| members.voters().count() as u64),
+        role: values,
+    })
+}
+
+/// Bytes of the last, the smallest and the largest proposal of this leader; -1 before any.
+pub(super) fn proposal_sizes(shared: &Shared) -> [i32; 3] {
+    let sizes = shared.stats.proposals.get();
+    sizes.map(|size| i32::try_from(size).unwrap_or(i32::MAX))
+}
+
+/// Hands over what the quorum layer has counted.
+pub fn count_quorum(metrics: &Metrics, counts: &Counts) {
+    for (count, counter) in [
+        (counts.looked, &metrics.looking_count),
+        (counts.diffs, &metrics.diff_count),
+        (counts.snaps, &metrics.snap_count),
+        (counts.proposed, &metrics.proposal_count),
+        (counts.committed, &metrics.commit_count),
+        (counts.revalidated, &metrics.revalidate_count),
+        (counts.disloyal, &metrics.quit_leading_due_to_disloyal_voter),
+        (
+            counts.proposals_received,
+            &metrics.learner_proposal_received_count,
+        ),
+        (
+            counts.commits_received,
+            &metrics.learner_commit_received_count,
+        ),
+    ] {
+        if count > 0 {
+            counter.add(count);
+        }
+    }
+    for (samples, summary) in [
+        (&counts.elections_ms, &metrics.election_time),
+        (&counts.unavailable_ms, &metrics.unavailable_time),
+        (
+            &counts.leader_unavailable_ms,
+            &metrics.leader_unavailable_time,
+        ),
+        (&counts.diffs_at_once, &metrics.inflight_diff_count),
+        (&counts.snaps_at_once, &metrics.inflight_snap_count),
+        (&counts.follower_syncs_ms, &metrics.follower_sync_time),
+        (&counts.observer_syncs_ms, &metrics.observer_sync_time),
+        (&counts.proposal_latency_ms, &metrics.proposal_latency),
+        (
+            &counts.ack_creation_ms,
+            &metrics.proposal_ack_creation_latency,
+        ),
+        (&counts.quorum_ack_ms, &metrics.quorum_ack_latency),
+        (
+            &counts.commit_latency_ms,
+            &metrics.commit_propagation_latency,
+        ),
+    ] {
+        for (value, times) in samples.iter() {
+            summary.record_many(value, times);
+        }
+    }
+    for (sid, ms) in &counts.acks_ms {
+        let summary = metrics.ack_latency.summary(&sid.to_string());
+        summary.record(*ms);
+    }
 }
 
 /// Limits and usage, added up by the top element of the subtrees. A hard limit hides the soft one.

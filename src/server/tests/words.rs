@@ -178,7 +178,7 @@ fn words_are_answered_while_the_data_is_loaded() {
     let config = config::load(&sources).unwrap_or_else(|error| panic!("{error}"));
     let stats = Arc::new(Stats::new(&config.metrics));
     let paths = [config.data_dir.clone(), config.data_log_dir.clone()];
-    let serving = Arc::new(Serving::new(config, paths, 0, stats, Clock::new()));
+    let serving = Arc::new(Serving::new(config, paths, None, stats, Clock::new()));
     let socket = listener::bind("127.0.0.1:0".parse().expect("an address"), 50);
     let socket = socket.expect("a port");
     let address = socket.local_addr().expect("an address");
@@ -190,7 +190,7 @@ fn words_are_answered_while_the_data_is_loaded() {
     let enter = runtime.enter();
     let socket = tokio::net::TcpListener::from_std(socket).expect("a listener");
     drop(enter);
-    runtime.spawn(listener::run(serving, socket));
+    runtime.spawn(listener::run(serving, Some(socket)));
 
     let not_serving = "This ZooKeeper instance is not currently serving requests\n";
     for (word, answer) in [

@@ -3,7 +3,6 @@
 
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use zk_wire::quorum::body::{AckEpoch, LeaderInfo, LearnerInfo, PROTOCOL};
 use zk_wire::quorum::packet::{Packet, PacketKind};
@@ -15,6 +14,7 @@ use crate::ids::{LinkId, Sid, Zxid};
 use crate::io::{Act, Base, StreamPlan, Tell};
 use crate::limits::{EPOCH_MAX, HANDOFF_TXNS, LEARNERS_MAX};
 use crate::rules::Rule;
+use crate::zab::Learners;
 
 impl Leader {
     /// Somebody has connected.
@@ -234,6 +234,13 @@ impl Leader {
             name(plan.base),
             plan.row
         ));
+        let is_snap = plan.base == Base::Snap;
+        if is_snap {
+            c.counts.snaps += 1;
+        } else {
+            c.counts.diffs += 1;
+        }
+        c.counts.at_once(is_snap, self.streaming(is_snap) + 1);
         if plan.base != Base::Diff(end) || plan.row != Row::Equal {
             // What it has acknowledged and is to cut off does not count any more.
             self.proposals.forget(sid, plan.after);
@@ -258,6 +265,15 @@ impl Leader {
             };
             c.out.act(Act::Stream(link, plan));
         }
+    }
+
+    /// How many are being brought to here in this way.
+    fn streaming(&self, is_snap: bool) -> usize {
+        let under_way = self
+            .handlers
+            .values()
+            .filter(|h| h.stage == Stage::Streaming && h.row.is_some_and(Row::is_snap) == is_snap);
+        under_way.count()
     }
 
     /// Its stream has sent everything up to here: either it goes on, or the learner joins those
@@ -306,6 +322,8 @@ impl Leader {
         }
         h.stage = Stage::Live;
         h.deadline_ms = c.now_ms + c.settings.init_ms();
+        let is_snap = h.row.is_some_and(Row::is_snap);
+        c.counts.at_once(is_snap, self.streaming(is_snap));
         let text = c.view.last_seen().text();
         let zxid = Zxid::start_of(self.epoch).0;
         let packet = Packet::with(PacketKind::NewLeader, zxid, text);
@@ -379,6 +397,10 @@ impl Leader {
                     return Ok(Turn::Stay);
                 }
                 h.acked(zxid);
+                let sid = h.sid;
+                if let Some(made_ms) = self.proposals.time_of(zxid) {
+                    c.counts.acked(sid, zxid, made_ms, c.wall_ms);
+                }
                 if h.kind == Kind::Observer {
                     return Ok(Turn::Stay);
                 }
@@ -404,6 +426,7 @@ impl Leader {
                 Ok(Turn::Stay)
             }
             PacketKind::Revalidate => {
+                c.counts.revalidated += 1;
                 c.out.tell(Tell::Revalidate(link, packet));
                 Ok(Turn::Stay)
             }
@@ -430,16 +453,22 @@ impl Leader {
         }
     }
 
-    /// Learners that are served, and of them the observers.
-    pub fn counts(&self) -> (usize, usize, usize) {
-        let serving: Vec<Kind> = self
-            .handlers
-            .values()
-            .filter(|h| h.stage >= Stage::Live)
-            .map(|h| h.kind)
-            .collect();
-        let observers = serving.iter().filter(|k| **k == Kind::Observer).count();
-        (self.handlers.len(), serving.len() - observers, observers)
+    /// How many learners there are.
+    pub fn counts(&self, c: &Common) -> Learners {
+        let mut learners = Learners {
+            links: self.handlers.len(),
+            ..Learners::default()
+        };
+        for h in self.handlers.values().filter(|h| h.stage >= Stage::Live) {
+            match h.kind {
+                Kind::Observer => learners.observers += 1,
+                Kind::Follower => {
+                    learners.followers += 1;
+                    learners.non_voting += usize::from(!c.view.is_voter(h.sid));
+                }
+            }
+        }
+        learners
     }
 }
 

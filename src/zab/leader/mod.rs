@@ -21,10 +21,11 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 pub use handler::{Handler, Kind, Stage};
+use jute::{Decode, Reader};
 pub use proposals::{Ack, Proposal, Proposals};
 use zk_wire::quorum::body::{Activate, InformActivate};
 use zk_wire::quorum::packet::{Packet, PacketKind};
-use zk_wire::txn::reconfig_text;
+use zk_wire::txn::{TxnHeader, reconfig_text};
 
 use crate::common::{Common, Turn};
 use crate::ids::{JobId, LinkId, Sid, Zxid};
@@ -138,7 +139,7 @@ impl Leader {
 
     /// A voter looks for a leader while I wait for a quorum: after some time it is not waited for
     /// any longer (ZOOKEEPER-3109).
-    pub fn looking(&mut self, c: &Common, sid: Sid) {
+    pub fn looking(&mut self, c: &mut Common, sid: Sid) {
         let most = c.settings.max_wait_for_epoch_ms;
         let waited = c.now_ms - self.began_ms;
         if self.phase == Phase::Epoch
@@ -146,6 +147,7 @@ impl Leader {
             && waited > most
             && c.view.quorum().voters().contains(&sid)
         {
+            c.counts.disloyal += 1;
             self.resign = Some(format!("server {sid} looks for a leader again"));
         }
     }
@@ -340,7 +342,9 @@ impl Leader {
             payload: payload.clone(),
             joint: self.joint.clone(),
             change,
+            time_ms: time_of(&payload),
         });
+        c.counts.proposed += 1;
         let packet = Packet::with(PacketKind::Proposal, zxid.0, payload.clone());
         let mut links = Vec::new();
         for (link, h) in &mut self.handlers {
@@ -369,6 +373,10 @@ impl Leader {
             return Turn::Stay;
         }
         let me = c.me();
+        if let Some(made_ms) = self.proposals.time_of(zxid) {
+            c.counts.ack_creation_ms.add_since(made_ms, c.wall_ms);
+            c.counts.acked(me, zxid, made_ms, c.wall_ms);
+        }
         self.proposals.ack(me, zxid);
         self.commit(c)
     }
@@ -384,6 +392,10 @@ impl Leader {
             && let Some(proposal) = self.proposals.next_committed()
         {
             let zxid = proposal.zxid;
+            c.counts.committed += 1;
+            c.counts
+                .quorum_ack_ms
+                .add_since(proposal.time_ms, c.wall_ms);
             let mut leader = None;
             if let Some(change) = &proposal.change {
                 let me = c.me();
@@ -544,6 +556,13 @@ impl Leader {
             c.out.act(Act::Hangup(link));
         }
     }
+}
+
+/// When a transaction was made, by the wall clock of its leader. What is no transaction was made
+/// never, and is not counted.
+fn time_of(payload: &[u8]) -> i64 {
+    let header = TxnHeader::decode(&mut Reader::new(payload));
+    header.map_or(i64::MAX, |header| header.time)
 }
 
 /// COMMIT and INFORM of a proposal, or of one that names a leader.

@@ -28,6 +28,8 @@ pub struct Proposal {
     pub joint: Arc<Joint>,
     /// The configuration that it proposes.
     pub change: Option<Arc<QuorumConfig>>,
+    /// When it was made, by the leader's wall clock, milliseconds since 1970.
+    pub time_ms: i64,
 }
 
 /// What an acknowledgement was.
@@ -81,6 +83,14 @@ impl Proposals {
     /// How many wait.
     pub fn outstanding(&self) -> &VecDeque<Proposal> {
         &self.queue
+    }
+
+    /// When one of those that wait was made.
+    pub fn time_of(&self, zxid: Zxid) -> Option<i64> {
+        let first = self.queue.front()?.zxid;
+        let at = usize::try_from(zxid.0.checked_sub(first.0)?).ok()?;
+        let proposal = self.queue.get(at).filter(|p| p.zxid == zxid)?;
+        Some(proposal.time_ms)
     }
 
     /// Takes one in.

@@ -85,6 +85,10 @@ pub(crate) struct Learner {
     config: Option<QuorumConfig>,
     /// Proposals that are logged and not committed, of this leader's link.
     pending: VecDeque<Zxid>,
+    /// When those were made that came behind UPTODATE and are not committed.
+    made_ms: VecDeque<(Zxid, i64)>,
+    /// When the leader's epoch was known, monotonic milliseconds.
+    sync_began_ms: i64,
     /// Proposals to acknowledge once they are durable.
     unacked: VecDeque<Zxid>,
     /// Configurations among the pending.
@@ -110,6 +114,8 @@ impl Learner {
             designated: None,
             config: None,
             pending: VecDeque::new(),
+            made_ms: VecDeque::new(),
+            sync_began_ms: 0,
             unacked: VecDeque::new(),
             changes: VecDeque::new(),
             deadline_ms: i64::MAX,
@@ -340,6 +346,7 @@ impl Learner {
     /// ACKEPOCH.
     fn promise(&mut self, c: &mut Common, epoch: i32) {
         self.phase = Phase::Promised;
+        self.sync_began_ms = c.now_ms;
         let zxid = if c.resync { -1 } else { c.history.end().0 };
         let body = AckEpoch { epoch }.encode();
         self.send(c, Packet::with(PacketKind::AckEpoch, zxid, body));
@@ -534,6 +541,7 @@ impl Learner {
         let txn = Txn::decode(&mut Reader::new(&payload));
         let txn = txn.map_err(|error| format!("a transaction that cannot be read: {error}"))?;
         let zxid = Zxid(txn.header.zxid);
+        let made_ms = txn.header.time;
         let end = self.end(c);
         if zxid <= end && c.settings.rules.hold(Rule::OneZxidOneTxn) {
             return Ok(None);
@@ -544,6 +552,12 @@ impl Learner {
         if let Some(config) = reconfig_text(&payload).and_then(|text| c.parse(text)) {
             c.see(config.clone());
             self.changes.push_back((zxid, config));
+        }
+        if self.phase == Phase::Broadcast {
+            self.made_ms.push_back((zxid, made_ms));
+            if !self.observer {
+                c.counts.proposal_latency_ms.add_since(made_ms, c.wall_ms);
+            }
         }
         if self.is_staging() {
             self.staged.append(zxid, payload.len());
@@ -587,6 +601,12 @@ impl Learner {
             }
         }
         self.phase = Phase::Broadcast;
+        let took = c.now_ms - self.sync_began_ms;
+        if self.observer {
+            c.counts.observer_syncs_ms.add(took);
+        } else {
+            c.counts.follower_syncs_ms.add(took);
+        }
         self.deadline_ms = c.now_ms + c.settings.sync_ms();
         c.resync = false;
         // Records that have no COMMIT yet wait for it.
@@ -620,7 +640,29 @@ impl Learner {
         while self.unacked.front().is_some_and(|zxid| *zxid <= c.durable)
             && let Some(zxid) = self.unacked.pop_front()
         {
+            if let Some(made_ms) = self.time_of(zxid) {
+                c.counts.ack_creation_ms.add_since(made_ms, c.wall_ms);
+            }
             self.send(c, Packet::new(PacketKind::Ack, zxid.0));
+        }
+    }
+
+    /// When a proposal that waits for its commit was made.
+    fn time_of(&self, zxid: Zxid) -> Option<i64> {
+        let (first, _) = self.made_ms.front()?;
+        let at = usize::try_from(zxid.0.checked_sub(first.0)?).ok()?;
+        let (at, made_ms) = self.made_ms.get(at)?;
+        (*at == zxid).then_some(*made_ms)
+    }
+
+    /// A decision has come: its transaction and all before it are committed.
+    fn decided(&mut self, c: &mut Common, zxid: Zxid) {
+        c.counts.commits_received += 1;
+        if let Some(made_ms) = self.time_of(zxid) {
+            c.counts.commit_latency_ms.add_since(made_ms, c.wall_ms);
+        }
+        while self.made_ms.front().is_some_and(|(at, _)| *at <= zxid) {
+            self.made_ms.pop_front();
         }
     }
 
@@ -643,6 +685,7 @@ impl Learner {
         let zxid = Zxid(packet.zxid);
         match packet.kind {
             PacketKind::Proposal => {
+                c.counts.proposals_received += 1;
                 if let Some(zxid) = self.log(c, feed, packet.data.unwrap_or_default())? {
                     self.pending.push_back(zxid);
                 }
@@ -679,6 +722,7 @@ impl Learner {
 
     /// The commit of the oldest proposal.
     fn commit(&mut self, c: &mut Common, zxid: Zxid) -> Result<(), String> {
+        self.decided(c, zxid);
         match self.pending.front() {
             Some(head) if *head == zxid => {
                 self.pending.pop_front();
@@ -693,6 +737,7 @@ impl Learner {
     }
 
     fn inform(&mut self, c: &mut Common, zxid: Zxid) -> Result<(), String> {
+        self.decided(c, zxid);
         if zxid > c.history.end() {
             return Err(format!("INFORM of {zxid} with another transaction"));
         }
