@@ -6,6 +6,7 @@
 //! end of a connection, or a counter, within [`harness::BOUND`].
 
 mod documents;
+mod ensemble;
 mod faults;
 mod harness;
 mod limits;
