@@ -19,7 +19,7 @@ use crate::server::{Kind, Programs, Server};
 /// Servers of an ensemble.
 pub const MEMBERS: usize = 3;
 /// How long three servers, or one of them, may take until all serve.
-const SERVE_BOUND: Duration = Duration::from_secs(240);
+const SERVE_BOUND: Duration = Duration::from_secs(120);
 /// Between two looks at a member's mode.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Ports are taken from here: below those that the system gives to outgoing connections, so that a

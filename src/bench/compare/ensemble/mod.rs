@@ -119,7 +119,10 @@ impl Compare {
             }
             for kind in kinds {
                 self.part(kind, pair, "loads", Self::ensemble_loads)?;
-                self.part(kind, pair, CATCH_UP, Self::catch_up)?;
+                // Starting Java's servers takes long; a short run does it once.
+                if !self.quick_shares() {
+                    self.part(kind, pair, CATCH_UP, Self::catch_up)?;
+                }
             }
         }
         Ok(())
@@ -166,7 +169,16 @@ impl Compare {
         if self.wants(FAILOVER) {
             self.failover(kind, pair, &mut ensemble)?;
         }
+        if self.quick_shares() {
+            self.follower_returns(kind, pair, &mut ensemble)?;
+        }
         ensemble.stop()
+    }
+
+    /// Whether a follower returns to the ensemble of the loads.
+    fn quick_shares(&self) -> bool {
+        let mut loads = ROWS.iter().map(|row| row.name).chain([FAILOVER]);
+        self.cli.quick && self.wants(CATCH_UP) && loads.any(|name| self.wants(name))
     }
 
     fn failover(&mut self, kind: Kind, pair: usize, ensemble: &mut Ensemble) -> Result<(), String> {
@@ -235,6 +247,17 @@ impl Compare {
 
     fn catch_up(&mut self, kind: Kind, pair: usize) -> Result<(), String> {
         let mut ensemble = self.ensemble(kind, pair, CATCH_UP)?;
+        self.follower_returns(kind, pair, &mut ensemble)?;
+        ensemble.stop()?;
+        self.fresh(CATCH_UP).map(drop)
+    }
+
+    fn follower_returns(
+        &mut self,
+        kind: Kind,
+        pair: usize,
+        ensemble: &mut Ensemble,
+    ) -> Result<(), String> {
         let keys = self.cli.tree_keys;
         let tree = Tree {
             root: "/b/t".into(),
@@ -253,10 +276,9 @@ impl Compare {
         let report = self.generator.run(&ensemble.hosts(), &[], &args, || ())?;
         self.judge(kind, pair, CATCH_UP, &report);
         for how in [Sync::Diff, Sync::Snap] {
-            self.returns(kind, pair, &mut ensemble, &tree, how)?;
+            self.returns(kind, pair, ensemble, &tree, how)?;
         }
-        ensemble.stop()?;
-        self.fresh(CATCH_UP).map(drop)
+        Ok(())
     }
 
     /// A follower goes away for a time and returns, while the leader takes writes.
