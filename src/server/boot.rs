@@ -446,8 +446,7 @@ impl Server {
             let _ = core.join();
         }
         if let Some(reader) = self.reader.take() {
-            reader.reads.close();
-            let _ = reader.reader.join();
+            reader.stop();
         }
         self.log_queue.close();
         self.shared.loads.close();

@@ -128,6 +128,10 @@ pub fn zab(config: &ServerConfig, ensemble: &EnsembleConfig, past: Recovered) ->
         ensemble.members.clone(),
         ensemble.last_seen.clone(),
     );
+    let view = match &ensemble.oracle_path {
+        Some(_) => view.with_oracle(),
+        None => view,
+    };
     Zab::recover(settings, view, past)
 }
 
@@ -261,7 +265,23 @@ pub fn start(parts: Parts<'_>) -> Result<Started, Refusal> {
         serving: serving.clone(),
         me: me.0,
     };
-    let threads = Threads { reader, reads };
+    let oracle = match &ensemble.oracle_path {
+        None => None,
+        Some(path) => {
+            let end: Arc<Queue<()>> = Arc::default();
+            let (shared, path, until) = (shared.clone(), path.clone(), end.clone());
+            let thread = std::thread::Builder::new()
+                .name(process::ORACLE.into())
+                .spawn(move || member::ask_oracle(&shared, &path, &until))
+                .map_err(|e| Refusal::new(format!("cannot start a thread: {e}")))?;
+            Some((thread, end))
+        }
+    };
+    let threads = Threads {
+        reader,
+        reads,
+        oracle,
+    };
     Ok(Started {
         member,
         keeper,

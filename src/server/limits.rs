@@ -46,6 +46,9 @@ pub const ENSEMBLE_SERVERS: u16 = 9;
 /// How long `zabkeeper ensemble` waits for its servers to end before it kills them.
 pub const ENSEMBLE_STOP: Duration = Duration::from_secs(30);
 
+/// Between two looks at the oracle's file.
+pub const ORACLE_PAUSE: Duration = Duration::from_millis(100);
+
 /// Least time that a member looks for a leader before it serves read-only, as in Java;
 /// `tickTime` if that is longer.
 pub const READ_ONLY_AFTER_MS: i64 = 2_000;

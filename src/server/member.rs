@@ -7,10 +7,12 @@
 //! Invariants: acts are done in the order asked; a received tree is nothing before its switch, and
 //! everything after it.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -34,6 +36,7 @@ use zk_zab::{JobId, Status};
 
 use crate::data;
 use crate::gate::{Shared, Switched, ToCore};
+use crate::limits::ORACLE_PAUSE;
 use crate::peer::Peers;
 use crate::peer::budget::Delivery;
 use crate::peer::install::{SnapSink, SnapSinks};
@@ -405,4 +408,45 @@ pub struct Threads {
     pub reader: JoinHandle<()>,
     /// What it is asked.
     pub reads: Arc<Queue<(Zxid, Zxid)>>,
+    /// Asks the oracle, until its queue is closed.
+    pub oracle: Option<(JoinHandle<()>, Arc<Queue<()>>)>,
+}
+
+impl Threads {
+    /// Ends all of them.
+    pub fn stop(self) {
+        self.reads.close();
+        // A panic of one has ended the process.
+        let _ = self.reader.join();
+        if let Some((thread, end)) = self.oracle {
+            end.close();
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Asks the oracle of two servers for the core, until the queue is closed: a file whose first
+/// character is `1` where this server may go on without the other. Who writes it is not told of
+/// here, so that it is looked at again and again.
+pub fn ask_oracle(shared: &Shared, path: &Path, end: &Queue<()>) {
+    let mut says = false;
+    loop {
+        let now = may_go_alone(path);
+        if now != says {
+            says = now;
+            shared.core.push(ToCore::Peer(In::Oracle(says)));
+        }
+        let deadline = Instant::now() + ORACLE_PAUSE;
+        if end.take(&mut Vec::new(), Some(deadline)).is_none() {
+            return;
+        }
+    }
+}
+
+/// What the oracle's file says. One that cannot be read says no.
+fn may_go_alone(path: &Path) -> bool {
+    let mut first = [0];
+    std::fs::File::open(path)
+        .and_then(|mut file| file.read_exact(&mut first))
+        .is_ok_and(|()| first == [b'1'])
 }

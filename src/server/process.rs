@@ -7,7 +7,7 @@ use crate::limits::{FEW_FILES, OPEN_FILES};
 
 /// Threads without which nothing may be acknowledged: a panic of one ends the process. A panic of
 /// a connection's task ends the connection only.
-pub const CRITICAL_THREADS: [&str; 6] = [CORE, LOG, STORE, LOADER, LOG_READER, PEERS];
+pub const CRITICAL_THREADS: [&str; 7] = [CORE, LOG, STORE, LOADER, LOG_READER, ORACLE, PEERS];
 
 /// The core's thread.
 pub const CORE: &str = "core";
@@ -20,6 +20,8 @@ pub const LOADER: &str = "loader";
 
 /// The thread that reads the log back.
 pub const LOG_READER: &str = "log reader";
+/// The thread that asks the oracle. Without it the server hears of no change.
+pub const ORACLE: &str = "oracle";
 /// The thread of the sockets between servers.
 pub const PEERS: &str = "peers";
 

@@ -98,6 +98,8 @@ pub enum In {
     Drop(LinkId, String),
     /// The server can lead or follow no longer.
     Resign(String),
+    /// What the oracle of two servers says: whether this one may go on without the other.
+    Oracle(bool),
 }
 
 /// How a synchronisation begins.

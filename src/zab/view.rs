@@ -35,6 +35,8 @@ pub struct View {
     text: Bytes,
     last_seen: Arc<QuorumConfig>,
     pending: Option<Arc<Verifier>>,
+    /// Whether an oracle is asked, and what it has said last.
+    oracle: Option<bool>,
 }
 
 /// What a newly committed configuration changes.
@@ -63,11 +65,36 @@ impl View {
             last_seen: committed.clone(),
             committed,
             pending: None,
+            oracle: None,
         };
         if let Some(last_seen) = last_seen {
             view.see(last_seen);
         }
         view
+    }
+
+    /// With an oracle (`oraclePath`): of two voters one may go on alone if it says so. Until it
+    /// has said something, it says no.
+    pub fn with_oracle(mut self) -> View {
+        self.oracle = Some(false);
+        self
+    }
+
+    /// What the oracle says from now on; nothing without one. Returns whether that is news.
+    pub fn heed(&mut self, oracle: bool) -> bool {
+        let news = self.oracle.is_some_and(|before| before != oracle);
+        self.oracle = self.oracle.map(|_| oracle);
+        news
+    }
+
+    /// Whether an oracle decides between the voters: there are two of them.
+    pub fn asks_oracle(&self) -> bool {
+        self.oracle.is_some() && self.pending.is_none() && self.quorum.voters().len() == 2
+    }
+
+    /// Whether I may decide without the other voter, if that one is not there.
+    pub fn may_go_alone(&self) -> bool {
+        self.asks_oracle() && self.oracle == Some(true) && self.is_voter(self.me)
     }
 
     /// My id.

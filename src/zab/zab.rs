@@ -487,10 +487,38 @@ impl Zab {
                 Role::Learning(learner) if learner.link() == Some(link) => Turn::Leave(why),
                 _ => Turn::Stay,
             },
+            In::Oracle(alone) => self.oracle(alone),
             In::Resign(why) => match &self.role {
                 Role::Leading(_) | Role::Learning(_) => Turn::Leave(why),
                 Role::Draining { .. } | Role::Waiting { .. } | Role::Looking => Turn::Stay,
             },
+        }
+    }
+
+    /// The oracle says something else than before.
+    fn oracle(&mut self, alone: bool) -> Turn {
+        if !self.c.view.heed(alone) {
+            return Turn::Stay;
+        }
+        let may = if alone { "may" } else { "may not" };
+        self.c.info(format!(
+            "the oracle: this server {may} go on without the other"
+        ));
+        match &mut self.role {
+            Role::Looking => {
+                let vote = self
+                    .election
+                    .judge(&self.c.view, &self.c.settings, self.c.now_ms);
+                self.decided(vote);
+                Turn::Stay
+            }
+            Role::Leading(leader) => {
+                let was = leader.is_established();
+                let turn = leader.oracle(&mut self.c);
+                self.established(was);
+                turn
+            }
+            Role::Draining { .. } | Role::Waiting { .. } | Role::Learning(_) => Turn::Stay,
         }
     }
 

@@ -229,6 +229,48 @@ fn a_session_is_local_until_it_owns_a_node() {
     }
 }
 
+#[test]
+fn one_of_two_goes_on_if_the_oracle_says_so() {
+    let mut ensemble = Ensemble::voters::<2>();
+    let oracle = |id: usize| ensemble.dir.path().join(format!("oracle-{id}"));
+    let oracles = [oracle(1), oracle(2)];
+    let settings = oracles
+        .each_ref()
+        .map(|path| format!("oraclePath={}", path.display()));
+    for id in [1, 2] {
+        ensemble.start(id, &[&settings[id - 1]]);
+    }
+    for id in [1, 2] {
+        ensemble.await_isro(id, "rw");
+    }
+    ensemble.session(2).create("/both", b"");
+    ensemble.stop(2);
+    ensemble.await_isro(1, "null");
+    std::fs::write(&oracles[0], "1\n").expect("an oracle");
+    ensemble.await_isro(1, "rw");
+    ensemble.session(1).create("/alone", b"");
+    // The other comes back and follows, with or without a word of its own oracle.
+    ensemble.start(2, &[&settings[1]]);
+    ensemble.await_isro(2, "rw");
+    let mut client = ensemble.session(2);
+    assert_eq!(client.get("/alone"), b"");
+    client.create("/again", b"");
+    // A leader that is alone with the oracle's leave goes when that is taken back.
+    drop(client);
+    ensemble.stop(2);
+    await_that("it leads alone", || {
+        let mut client = Client::connect(ensemble.address(1));
+        client.handshake(10_000).is_some() && {
+            let xid = client.send(OpCode::Exists, &crate::harness::watch("/again", false));
+            client
+                .answer()
+                .is_some_and(|answer| answer.header.xid == xid)
+        }
+    });
+    std::fs::write(&oracles[0], "0\n").expect("an oracle");
+    ensemble.await_isro(1, "null");
+}
+
 /// `zabkeeper ensemble`, ended with the test.
 struct Launched {
     child: Child,

@@ -5,7 +5,7 @@
 //! there is a leader. Does not know: connections, epochs' promises, what a leader does.
 //!
 //! Invariants: the round only grows while the object lives; a decision needs every quorum that
-//! holds; the answer to a voter that looks is the vote that was decided, with its own round.
+//! holds, or the oracle's leave where there is one; the answer to a voter that looks is the vote that was decided, with its own round.
 
 mod vote;
 
@@ -304,6 +304,12 @@ impl Election {
             }
         }
         self.outside.insert(from, vote);
+        if view.asks_oracle() && n.state == PeerState::Leading && vote.leader == from {
+            // One of two that leads does so with my help or with the oracle's leave; I have
+            // neither to take away.
+            self.round = n.round;
+            return Some(self.decide(vote));
+        }
         if agreed(&self.outside) && self.is_led(&self.outside, &vote) {
             self.round = n.round;
             return Some(self.decide(vote));
@@ -326,7 +332,7 @@ impl Election {
 
     /// Looks whether a quorum agrees with me. Then a better vote is waited for, but only while
     /// somebody who could send one has not voted and can be heard.
-    fn judge(&mut self, view: &View, settings: &Settings, now_ms: i64) -> Option<Vote> {
+    pub(crate) fn judge(&mut self, view: &View, settings: &Settings, now_ms: i64) -> Option<Vote> {
         if !self.is_looking() {
             return None;
         }
@@ -335,7 +341,19 @@ impl Election {
             vote.is_some_and(|vote| self.proposal.agrees(vote, settings.rules))
         });
         if !agreed {
-            self.phase = Phase::Looking;
+            // The other of two is given the usual time to send a better vote.
+            let alone = view.may_go_alone()
+                && self.proposal.leader == self.me
+                && self.initial.zxid != NO_VOTE;
+            match self.phase {
+                Phase::Finalizing { .. } if alone => {}
+                _ if alone => {
+                    self.phase = Phase::Finalizing {
+                        until_ms: now_ms + settings.finalize_ms,
+                    };
+                }
+                _ => self.phase = Phase::Looking,
+            }
             return None;
         }
         let silent = |sid: &Sid| !self.received.contains_key(sid) && self.up.contains(sid);

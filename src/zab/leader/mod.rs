@@ -206,6 +206,23 @@ impl Leader {
         Turn::Stay
     }
 
+    /// Whether I decide by myself: the oracle lets me, and the other voter is not there.
+    fn is_alone(&self, c: &Common) -> bool {
+        let follows = |h: &Handler| h.stage >= Stage::Live && h.kind == Kind::Follower;
+        c.view.may_go_alone() && !self.handlers.values().any(follows)
+    }
+
+    /// The oracle says something else than before.
+    pub fn oracle(&mut self, c: &mut Common) -> Turn {
+        let (me, accepted) = (c.me(), c.accepted);
+        self.propose_epoch(c, me, accepted);
+        self.count_promises(c);
+        match self.count_followers(c) {
+            Turn::Stay => self.commit(c),
+            turn => turn,
+        }
+    }
+
     fn links(&self, filter: impl Fn(&Handler) -> bool) -> Vec<LinkId> {
         let links = self.handlers.iter().filter(|(_, h)| filter(h));
         links.map(|(link, _)| *link).collect()
@@ -221,7 +238,8 @@ impl Leader {
             self.connecting.insert(sid);
         }
         let connecting = &self.connecting;
-        if connecting.contains(&c.me()) && c.view.quorum().has_quorum(|s| connecting.contains(&s)) {
+        let decided = c.view.quorum().has_quorum(|s| connecting.contains(&s)) || self.is_alone(c);
+        if connecting.contains(&c.me()) && decided {
             c.accepted = self.epoch;
             let job = c.job(Job::SaveAccepted(self.epoch));
             self.phase = Phase::SavingAccepted(job);
@@ -234,9 +252,8 @@ impl Leader {
             return;
         }
         let promised = &self.promised;
-        let decided =
-            promised.contains(&c.me()) && c.view.quorum().has_quorum(|sid| promised.contains(&sid));
-        if !decided {
+        let decided = c.view.quorum().has_quorum(|sid| promised.contains(&sid)) || self.is_alone(c);
+        if !(decided && promised.contains(&c.me())) {
             return;
         }
         let start = Zxid::start_of(self.epoch);
@@ -259,7 +276,9 @@ impl Leader {
             return Turn::Stay;
         };
         let followed = &self.followed;
-        if self.phase != Phase::NewLeader || !joint.has_quorum(|sid| followed.contains(&sid)) {
+        let decided = joint.has_quorum(|sid| followed.contains(&sid))
+            || (self.is_alone(c) && followed.contains(&c.me()));
+        if self.phase != Phase::NewLeader || !decided {
             return Turn::Stay;
         }
         self.phase = Phase::CatchingUp;
@@ -389,7 +408,10 @@ impl Leader {
     /// Commits what has its quorums.
     fn commit(&mut self, c: &mut Common) -> Turn {
         while self.allowed
-            && let Some(proposal) = self.proposals.next_committed()
+            && let Some(proposal) = {
+                let alone = self.is_alone(c).then(|| c.me());
+                self.proposals.next_committed(alone)
+            }
         {
             let zxid = proposal.zxid;
             c.counts.committed += 1;
@@ -506,7 +528,17 @@ impl Leader {
                 .map(|h| h.sid)
                 .chain([me])
                 .collect();
-            if !c.view.joint().has_quorum(|sid| there.contains(&sid)) {
+            let has_quorum = c.view.joint().has_quorum(|sid| there.contains(&sid));
+            if !has_quorum && c.view.may_go_alone() {
+                for link in self.links(|h| h.stage >= Stage::Live && h.kind == Kind::Follower) {
+                    let why = "it is silent, and the oracle lets this server go on alone";
+                    self.drop_link(c, link, why);
+                }
+                self.half = !self.half;
+                self.ping(c);
+                return self.commit(c);
+            }
+            if !has_quorum {
                 let sids: Vec<i64> = there.iter().map(|sid| sid.0).collect();
                 return self.end(format!("only {sids:?} are there, which is no quorum"));
             }

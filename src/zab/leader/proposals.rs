@@ -117,11 +117,13 @@ impl Proposals {
         }
     }
 
-    /// The next proposal that is committed now.
-    pub fn next_committed(&mut self) -> Option<Proposal> {
+    /// The next proposal that is committed now. One server may decide it `alone`.
+    pub fn next_committed(&mut self, alone: Option<Sid>) -> Option<Proposal> {
         let head = self.queue.front()?;
         let logged = |sid: Sid| self.logged.get(&sid).is_some_and(|z| *z >= head.zxid);
-        let decided = if self.rules.hold(Rule::OnlyVotersCount) {
+        let decided = if alone.is_some_and(logged) {
+            true
+        } else if self.rules.hold(Rule::OnlyVotersCount) {
             head.joint.has_quorum(logged)
         } else {
             let votes = self.logged.values().filter(|z| **z >= head.zxid).count();
