@@ -307,8 +307,9 @@ impl Stage {
         member.start(&self.net, &self.programs)
     }
 
-    /// Starts all and waits until each has its role. The voter with the largest id comes first: where
-    /// all histories are equal it wins, if it takes part from the beginning. Its id.
+    /// Starts all and waits until each has its role. The voter with the largest id comes first, with
+    /// no more others than it needs: where all histories are equal it wins, and a JVM that is slow to
+    /// take part is waited for. Its id.
     ///
     /// # Errors
     /// They do not get there, or another leads.
@@ -319,7 +320,15 @@ impl Stage {
         self.wait("it listens for votes", |_| {
             Ok(TcpStream::connect_timeout(&votes, DIAL).ok().map(|_| ()))
         })?;
-        for id in self.ids().into_iter().filter(|id| *id != first) {
+        let voters = self.voters();
+        let mut needed = voters.clone();
+        needed.truncate(voters.len() / 2);
+        for id in &needed {
+            self.start(*id)?;
+        }
+        needed.push(first);
+        self.leader_among(&needed)?;
+        for id in self.ids().into_iter().filter(|id| !needed.contains(id)) {
             self.start(id)?;
         }
         let leader = self.all_serve()?;

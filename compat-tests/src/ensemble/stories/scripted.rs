@@ -18,6 +18,9 @@ const ME: u8 = 1;
 /// The scripted peer.
 const ACTOR: u8 = 3;
 
+/// Links of a stopped member that may wait at a scripted leader's port, and one that does not.
+const STALE_LINKS: usize = 3;
+
 /// A leader that is only a script.
 struct Leader {
     port: Port,
@@ -41,9 +44,16 @@ impl Leader {
 
     /// The learner up to its ACKEPOCH in `epoch`: the link, and its last zxid.
     fn meet(&self, epoch: i64) -> Result<(Link, i64), String> {
-        let mut link = self.port.accept()?;
-        let (offered, _) = link.lead(epoch)?;
-        Ok((link, offered))
+        // A member that was stopped may have dialled before: that link has ended, the next is of now.
+        let mut why = String::new();
+        for _ in 0..STALE_LINKS {
+            let mut link = self.port.accept()?;
+            match link.lead(epoch) {
+                Ok((offered, _)) => return Ok((link, offered)),
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
     }
 }
 
