@@ -21,11 +21,6 @@ use super::sources::Place;
 use super::{ClientAddress, ConfigError, Level};
 use crate::java;
 
-/// Whether the rest of the server acts on [`EnsembleConfig`]. Until it does, a configuration that
-/// asks for an ensemble is read and checked, the start refuses it, and the keys of an ensemble are
-/// documented as without effect.
-pub const ENSEMBLE_BUILT: bool = true;
-
 /// Java's least and default number of committed transactions kept for learners.
 const COMMIT_LOG_COUNT: i32 = 500;
 

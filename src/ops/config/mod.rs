@@ -26,7 +26,7 @@ mod tests;
 use core::fmt;
 use std::path::{Path, PathBuf};
 
-pub use ensemble::{ENSEMBLE_BUILT, EnsembleConfig};
+pub use ensemble::EnsembleConfig;
 pub use markdown::markdown;
 pub use resolve::load_text;
 pub use server_config::{

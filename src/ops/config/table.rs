@@ -15,8 +15,6 @@ use Parser::{
 use State::{Honoured, Later, NoEffect, Refused};
 use When::{Set, True};
 
-use super::ENSEMBLE_BUILT;
-
 /// Where a key is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -105,20 +103,6 @@ pub struct Key {
     pub meaning: &'static str,
 }
 
-/// What a server of an ensemble acts on.
-const ENSEMBLE: State = if ENSEMBLE_BUILT {
-    Honoured
-} else {
-    NoEffect("only an ensemble uses it")
-};
-/// The same, where a standalone server has something else to say.
-const LEARNER_WINDOW: State = if ENSEMBLE_BUILT {
-    Honoured
-} else {
-    NoEffect(
-        "a learner's DIFF is read from the log: zabkeeper.diffWindowTxns, zabkeeper.diffWindowMiB",
-    )
-};
 const OBSERVER_MASTER: State = Later("observer masters");
 const ORACLE: State = Later("the oracle of two servers");
 const NO_CLIENTS: State = Later("a leader without clients");
@@ -197,12 +181,12 @@ pub const KEYS: &[Key] = &[
     row("quorum.auth.server.saslLoginContext", Static, Text, "QuorumServer", "", SASL, "JAAS section"),
     row("quorum.auth.kerberos.servicePrincipal", Static, Text, "zkquorum/localhost", "", SASL, "Kerberos principal"),
     row("quorum.cnxn.threads.size", Static, Int, "20", "threads", JVM, "Threads of SASL handshakes"),
-    row("initLimit", Static, Int, "0", "ticks", ENSEMBLE, "Time for a learner to connect and synchronise; an ensemble refuses 0 or less"),
-    row("syncLimit", Static, Int, "0", "ticks", ENSEMBLE, "Time that a learner and its leader may be silent; an ensemble refuses 0 or less"),
-    row("connectToLearnerMasterLimit", Static, Int, "initLimit", "ticks", ENSEMBLE, "Time to connect to the leader"),
-    row("electionAlg", Static, Int, "3", "", ENSEMBLE, "Anything but 3 refuses"),
-    row("peerType", Static, Text, "participant", "", ENSEMBLE, "participant or observer; anything else refuses"),
-    row("quorumListenOnAllIPs", Static, Flag, "false", "", ENSEMBLE, "Wildcard for peer and election ports"),
+    row("initLimit", Static, Int, "0", "ticks", Honoured, "Time for a learner to connect and synchronise; an ensemble refuses 0 or less"),
+    row("syncLimit", Static, Int, "0", "ticks", Honoured, "Time that a learner and its leader may be silent; an ensemble refuses 0 or less"),
+    row("connectToLearnerMasterLimit", Static, Int, "initLimit", "ticks", Honoured, "Time to connect to the leader"),
+    row("electionAlg", Static, Int, "3", "", Honoured, "Anything but 3 refuses"),
+    row("peerType", Static, Text, "participant", "", Honoured, "participant or observer; anything else refuses"),
+    row("quorumListenOnAllIPs", Static, Flag, "false", "", Honoured, "Wildcard for peer and election ports"),
     row("observerMasterPort", Static, Int, "0", "", OBSERVER_MASTER, "Port on which followers serve observers"),
     row("localSessionsEnabled", Static, Flag, "false", "", LOCAL_SESSIONS, "Local sessions"),
     row("localSessionsUpgradingEnabled", Static, Flag, "false", "", LOCAL_SESSIONS, "Upgrade of local sessions"),
@@ -271,8 +255,8 @@ pub const KEYS: &[Key] = &[
     row("client.portUnification", Passed, PropertyFlag, "false", "", Refused(True, "TLS is not built"), "TLS and plain text on clientPort"),
     row("maxResponseCacheSize", Passed, PropertyInt, "400", "entries", NoEffect("replies are encoded from the tree, there is no response cache"), "Cache of getData replies"),
     row("maxGetChildrenResponseCacheSize", Passed, PropertyInt, "400", "entries", NoEffect("replies are encoded from the tree, there is no response cache"), "Cache of getChildren replies"),
-    row("commitLogCount", Passed, NumberOrDefault, "500", "transactions", LEARNER_WINDOW, "Transactions that a DIFF may always use, at least 500"),
-    row("snapshotSizeFactor", Passed, DoubleOrDefault, "0.33", "", LEARNER_WINDOW, "Log that may be read for a DIFF, as a part of the snapshot; above 1 is 0.33, 0 no bound, less none"),
+    row("commitLogCount", Passed, NumberOrDefault, "500", "transactions", Honoured, "Transactions that a DIFF may always use, at least 500"),
+    row("snapshotSizeFactor", Passed, DoubleOrDefault, "0.33", "", Honoured, "Log that may be read for a DIFF, as a part of the snapshot; above 1 is 0.33, 0 no bound, less none"),
     row("flushDelay", Passed, PropertyLong, "0", "ms", NoEffect("a batch forms while the one before is fsynced"), "Delay of a flush"),
     row("maxWriteQueuePollTime", Passed, PropertyLong, "flushDelay / 3", "ms", NoEffect("a batch forms while the one before is fsynced"), "Wait for a batch"),
     row("maxBatchSize", Passed, PropertyInt, "1000", "transactions", NoEffect("a batch forms while the one before is fsynced"), "Largest batch"),
@@ -309,26 +293,26 @@ pub const KEYS: &[Key] = &[
     row("fips-mode", Passed, PropertyFlag, "true", "", TLS, "FIPS"),
     row("netty.*", Passed, Text, "", "", JVM, "Netty"),
     row("leaderServes", Passed, Word("no"), "yes", "", NO_CLIENTS, "Leader accepts clients"),
-    row("leader.maxConcurrentSnapSyncs", Passed, PropertyInt, "10", "learners", ENSEMBLE, "Most that get a snapshot at once; 0 or less refuses"),
-    row("leader.maxConcurrentDiffSyncs", Passed, PropertyInt, "100", "learners", ENSEMBLE, "Most that get a DIFF at once; 0 or less refuses"),
-    row("leader.maxTimeToWaitForEpoch", Passed, PropertyInt, "-1", "ms", ENSEMBLE, "Longest wait for followers while another voter looks for a leader; -1 is initLimit"),
+    row("leader.maxConcurrentSnapSyncs", Passed, PropertyInt, "10", "learners", Honoured, "Most that get a snapshot at once; 0 or less refuses"),
+    row("leader.maxConcurrentDiffSyncs", Passed, PropertyInt, "100", "learners", Honoured, "Most that get a DIFF at once; 0 or less refuses"),
+    row("leader.maxTimeToWaitForEpoch", Passed, PropertyInt, "-1", "ms", Honoured, "Longest wait for followers while another voter looks for a leader; -1 is initLimit"),
     row("leader.*", Passed, Text, "", "", OTHER_PEER, "Leader"),
     row("learner.*", Passed, Text, "", "", OTHER_PEER, "Learner"),
     row("follower.*", Passed, Text, "", "", OTHER_PEER, "Follower"),
-    row("fastleader.minNotificationInterval", Passed, PropertyInt, "200", "ms", ENSEMBLE, "First wait before a vote is sent again"),
-    row("fastleader.maxNotificationInterval", Passed, PropertyInt, "60000", "ms", ENSEMBLE, "Largest such wait; they double"),
+    row("fastleader.minNotificationInterval", Passed, PropertyInt, "200", "ms", Honoured, "First wait before a vote is sent again"),
+    row("fastleader.maxNotificationInterval", Passed, PropertyInt, "60000", "ms", Honoured, "Largest such wait; they double"),
     row("fastleader.*", Passed, Text, "", "", OTHER_PEER, "Election"),
     row("observer.reconnectDelayMs", Passed, PropertyLong, "0", "ms", OBSERVER_WAIT, "Wait of an observer before it connects again"),
-    row("observer.election.DelayMs", Passed, PropertyLong, "200", "ms", ENSEMBLE, "Wait of an observer before it looks for a leader again"),
+    row("observer.election.DelayMs", Passed, PropertyLong, "200", "ms", Honoured, "Wait of an observer before it looks for a leader again"),
     row("observer.syncEnabled", Passed, PropertyFlag, "syncEnabled", "", OBSERVER_LOG, "Wins over syncEnabled"),
     row("observer.*", Passed, Text, "", "", OTHER_PEER, "Observer"),
     row("observerMaster.sizeLimit", Passed, PropertyInt, "33554432", "bytes", OBSERVER_MASTER, "Committed packets that an observer master keeps"),
-    row("cnxTimeout", Passed, NumberOrDefault, "5000", "ms", ENSEMBLE, "Time to connect to an election port; 0 is the system's, in an ensemble anything but a number refuses"),
-    row("quorumCnxnTimeoutMs", Passed, PropertyInt, "-1", "ms", ENSEMBLE, "Time to read while an election connection is made; 0 or less is syncLimit"),
-    row("electionPortBindRetry", Passed, PropertyInt, "3", "", ENSEMBLE, "Attempts to bind the election port; 0 is for ever"),
-    row("tcpKeepAlive", Passed, PropertyFlag, "false", "", ENSEMBLE, "TCP keepalive on election sockets"),
-    row("leaderConnectDelayDuringRetryMs", Passed, PropertyInt, "100", "ms", ENSEMBLE, "Wait between two attempts to connect to the leader"),
-    row("forceSnapshotSync", Passed, PropertyFlag, "false", "", ENSEMBLE, "Always send a snapshot"),
+    row("cnxTimeout", Passed, NumberOrDefault, "5000", "ms", Honoured, "Time to connect to an election port; 0 is the system's, in an ensemble anything but a number refuses"),
+    row("quorumCnxnTimeoutMs", Passed, PropertyInt, "-1", "ms", Honoured, "Time to read while an election connection is made; 0 or less is syncLimit"),
+    row("electionPortBindRetry", Passed, PropertyInt, "3", "", Honoured, "Attempts to bind the election port; 0 is for ever"),
+    row("tcpKeepAlive", Passed, PropertyFlag, "false", "", Honoured, "TCP keepalive on election sockets"),
+    row("leaderConnectDelayDuringRetryMs", Passed, PropertyInt, "100", "ms", Honoured, "Wait between two attempts to connect to the leader"),
+    row("forceSnapshotSync", Passed, PropertyFlag, "false", "", Honoured, "Always send a snapshot"),
     row("forward_learner_requests_to_commit_processor_disabled", Passed, PropertyFlag, "false", "", OTHER_PEER, "Leader"),
     row("commitProcessor.*", Passed, Text, "", "", JVM, "Commit processor"),
     row("nio.numSelectorThreads", Passed, PropertyInt, "by cores", "threads", JVM, "Below 1 refuses"),

@@ -4,7 +4,6 @@ use core::fmt::Write as _;
 
 use super::table::{Fed, Kind, MetricRow, TABLE};
 use super::value::Detail;
-use crate::config::ENSEMBLE_BUILT;
 
 const INTRO: &str = "\
 # Metrics
@@ -42,12 +41,7 @@ pub fn markdown() -> String {
     for (name, meaning) in GAUGES {
         let _ = writeln!(out, "|{name}|{meaning}|");
     }
-    let not_built = if ENSEMBLE_BUILT {
-        ""
-    } else {
-        "\nEnsembles are not built yet.\n"
-    };
-    let _ = write!(out, "{ENSEMBLE_HEAD}{not_built}{ENSEMBLE_INTRO}");
+    out.push_str(ENSEMBLE_HEAD);
     for (name, roles, meaning) in ENSEMBLE_GAUGES {
         let _ = writeln!(out, "|{name}|{roles}|{meaning}|");
     }
@@ -83,9 +77,7 @@ fn kind(kind: Kind) -> &'static str {
 
 const ENSEMBLE_HEAD: &str = "
 ## Gauges of an ensemble
-";
 
-const ENSEMBLE_INTRO: &str = "
 Printed by a server that serves in an ensemble, not by a read-only one.
 `mntr` begins with `zk_peer_state` there (`following - broadcast`), and on an observer
 `zk_observer_master_id`, the id of the server that it learns from.

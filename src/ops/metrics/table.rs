@@ -2,8 +2,9 @@
 //! and a line in every rendering.
 //!
 //! All names that Java 3.9.5 shows are here, because dashboards and alerts ask for them. A row says
-//! who feeds it: `Here` this server, `Ensemble` and `Later` parts that are not built, `Java` parts
-//! that only Java has. What nobody feeds stays 0, as it does in a standalone Java server.
+//! who feeds it: `Here` any server, `Ensemble` a member of one, `Later` a part that is not built,
+//! `Java` a part that only Java has. What nobody feeds stays 0, as it does in a standalone Java
+//! server.
 
 use super::value::{Counter, CounterSet, Detail, Summary, SummarySet};
 
@@ -183,11 +184,11 @@ metrics! {
         /// Leaderships given up because a voter followed another leader.
         quit_leading_due_to_disloyal_voter Ensemble;
         /// Commits taken in by the commit stage.
-        request_commit_queued Ensemble;
+        request_commit_queued Java;
         /// Requests that skipped the queue of the learner.
-        skip_learner_request_to_next_processor_count Ensemble;
+        skip_learner_request_to_next_processor_count Java;
         /// Requests of learners that did not go through the commit stage.
-        requests_not_forwarded_to_commit_processor Ensemble;
+        requests_not_forwarded_to_commit_processor Java;
         /// Snapshot command: failures.
         snapshot_error_count Later;
         /// Snapshot command: refused by the rate limit.
@@ -291,9 +292,9 @@ metrics! {
         /// DIFFs on their way to learners.
         inflight_diff_count Basic Ensemble;
         /// Closing of a learner's socket.
-        socket_closing_time Basic Ensemble;
+        socket_closing_time Basic Java;
         /// Requests waiting in a learner.
-        learner_request_processor_queue_size Basic Ensemble;
+        learner_request_processor_queue_size Basic Java;
         /// From a proposal's time to its arrival.
         proposal_latency Advanced Ensemble;
         /// From a proposal's arrival to its ACK.
@@ -303,49 +304,49 @@ metrics! {
         /// From a proposal to the quorum of its ACKs.
         quorum_ack_latency Advanced Ensemble;
         /// Observer master: proposals.
-        om_proposal_process_time_ms Advanced Ensemble;
+        om_proposal_process_time_ms Advanced Later;
         /// Observer master: commits.
-        om_commit_process_time_ms Advanced Ensemble;
+        om_commit_process_time_ms Advanced Later;
         /// Commit stage: reads queued.
-        read_commit_proc_req_queued Basic Ensemble;
+        read_commit_proc_req_queued Basic Java;
         /// Commit stage: writes queued.
-        write_commit_proc_req_queued Basic Ensemble;
+        write_commit_proc_req_queued Basic Java;
         /// Commit stage: commits queued.
-        commit_commit_proc_req_queued Basic Ensemble;
+        commit_commit_proc_req_queued Basic Java;
         /// Commit stage: reads issued.
-        read_commit_proc_issued Basic Ensemble;
+        read_commit_proc_issued Basic Java;
         /// Commit stage: writes issued.
-        write_commit_proc_issued Basic Ensemble;
+        write_commit_proc_issued Basic Java;
         /// Commit stage: one commit.
-        commit_process_time Basic Ensemble;
+        commit_process_time Basic Java;
         /// Commit stage: reads.
-        read_commitproc_time_ms Advanced Ensemble;
+        read_commitproc_time_ms Advanced Java;
         /// Commit stage: writes.
-        write_commitproc_time_ms Advanced Ensemble;
+        write_commitproc_time_ms Advanced Java;
         /// Commit stage: own writes, committed.
-        local_write_committed_time_ms Advanced Ensemble;
+        local_write_committed_time_ms Advanced Java;
         /// Commit stage: other servers' writes, committed.
-        server_write_committed_time_ms Advanced Ensemble;
+        server_write_committed_time_ms Advanced Java;
         /// Last stage: reads.
-        read_final_proc_time_ms Advanced Ensemble;
+        read_final_proc_time_ms Advanced Java;
         /// Last stage: writes.
-        write_final_proc_time_ms Advanced Ensemble;
+        write_final_proc_time_ms Advanced Java;
         /// Commit stage: requests in processing.
-        concurrent_request_processing_in_commit_processor Basic Ensemble;
+        concurrent_request_processing_in_commit_processor Basic Java;
         /// Commit stage: sessions with a queue.
-        pending_session_queue_size Basic Ensemble;
+        pending_session_queue_size Basic Java;
         /// Commit stage: reads behind a write.
-        reads_after_write_in_session_queue Basic Ensemble;
+        reads_after_write_in_session_queue Basic Java;
         /// Commit stage: reads issued of a queue.
-        reads_issued_from_session_queue Basic Ensemble;
+        reads_issued_from_session_queue Basic Java;
         /// Commit stage: requests of a queue.
-        requests_in_session_queue Basic Ensemble;
+        requests_in_session_queue Basic Java;
         /// Commit stage: queues emptied.
-        session_queues_drained Basic Ensemble;
+        session_queues_drained Basic Java;
         /// Commit stage: wait for reads to end.
-        time_waiting_empty_pool_in_commit_processor_read_ms Basic Ensemble;
+        time_waiting_empty_pool_in_commit_processor_read_ms Basic Java;
         /// Commit stage: one batch of writes.
-        write_batch_time_in_commit_processor Basic Ensemble;
+        write_batch_time_in_commit_processor Basic Java;
         /// Pauses of the JVM.
         jvm_pause_time_ms Advanced Java;
         /// Netty's buffers.
@@ -359,10 +360,10 @@ metrics! {
         /// Bytes of writes, by top path element.
         write_per_namespace Basic Here;
         /// Queue of a learner, by server id.
-        learner_handler_qp_size Basic Ensemble;
+        learner_handler_qp_size Basic Java;
         /// Wait in the queue of a learner, by server id.
-        learner_handler_qp_time_ms Advanced Ensemble;
-        /// ACK of a server, by its id.
+        learner_handler_qp_time_ms Advanced Java;
+        /// From a proposal to the ACK of a server, by its id; of every 1000th zxid.
         ack_latency Advanced Ensemble;
     }
 }
