@@ -413,9 +413,12 @@ impl Ledger {
             } => {
                 // Java's versions of it are always -1. A tree of before there was such a node has
                 // none, and goes on without.
-                let _ = hands
+                let set = hands
                     .tree
                     .set_data(CONFIG, Some(&text), -1, Zxid(version), wall_ms);
+                if set.is_ok() {
+                    post.wrote(CONFIG, text.len());
+                }
             }
             Note::ForgetLocal => hands.tree.close_local_sessions(),
             Note::Serve(zxid) => {
