@@ -68,7 +68,8 @@ esac
 
 stage 'fuzz' "$scripts/fuzz.sh" "$fuzz_seconds"
 stage 'simulator' "$tools/sim" --seeds "0..$seeds" --require-coverage --threads 2
-stage 'simulator: ensembles' "$tools/sim" --cluster --seeds "0..$seeds" --threads 2
+stage 'simulator: ensembles' "$tools/sim" --cluster --seeds "0..$seeds" --require-coverage --threads 2
+stage 'simulator: each rule matters' cargo test --release --locked -q -p zk-sim --features mutations --test mutations
 stage 'simulator: a server without fsync' "$scripts/must-fail.sh" "$tools/sim" --seeds 0..20 --no-fsync
 stage 'differential' "$tools/differential" --scripts "$work" --start-zabkeeper "$binary" --start-java \
     --seed 1 --rounds "$differential_rounds" --ops 5000 --minimise-seconds 120 --keep-data "$work/kept"

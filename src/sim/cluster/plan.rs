@@ -229,7 +229,7 @@ impl Plan {
         Plan {
             seed,
             real: seed % 2 == 1,
-            session_ms: (tick_ms * dice.within(15..=80)) as i32,
+            session_ms: (tick_ms * dice.within(6..=60)) as i32,
             config,
             outside,
             settings,

@@ -381,7 +381,7 @@ impl World {
 
     /// One step of a stream.
     pub(super) fn stream(&mut self, place: Place, life: u64, id: LinkId) -> Result<(), String> {
-        let parts = self.dice.below(4);
+        let parts = self.dice.below(16);
         let window = self.dice.below(self.plan.window + 1);
         if self.process(place, life).is_none() {
             return Ok(());
