@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use zk_core::acl::Ids;
+use zk_core::conn::ServeMode;
 use zk_core::io::{Grant, Input, Origin, Post, Reply, Submit};
 use zk_core::node::replay;
 use zk_core::peer::{Deed, Event};
@@ -150,8 +151,8 @@ impl Member {
                 Deed::Load(need) => {
                     out.push(Effect::Wrong(format!("a whole tree misses {need:?}")))
                 }
-                Deed::Serve(true) => out.push(Effect::Serving),
-                Deed::Serve(false) => out.push(Effect::Rest),
+                Deed::Serve(ServeMode::Full | ServeMode::ReadOnly) => out.push(Effect::Serving),
+                Deed::Serve(ServeMode::Closed) => out.push(Effect::Rest),
                 Deed::Config(_) => {}
             }
         }
