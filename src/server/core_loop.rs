@@ -248,10 +248,10 @@ impl CoreLoop {
                     if mode == ServeMode::ReadOnly {
                         tracing::warn!("no leader is found: clients may read, and no more");
                     }
-                    // Java counts from the role's begin.
+                    let stats = &self.shared.stats;
                     let now_ms = self.shared.clock.mono_ms();
-                    let started_ms = &self.shared.stats.started_ms;
-                    started_ms.store(now_ms, Ordering::Relaxed);
+                    stats.started_ms.store(now_ms, Ordering::Relaxed);
+                    stats.renew();
                     self.shared.set_mode(mode);
                     continue;
                 }

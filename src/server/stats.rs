@@ -127,7 +127,7 @@ pub struct Stats {
     /// Frames and four-letter words received.
     pub received: Counter,
     sent: Counter,
-    /// Of all requests, where the metrics are not reset together with it.
+    /// Of all requests.
     latency: Summary,
     /// Of packets to clients.
     sizes: Sizes,
@@ -169,14 +169,19 @@ impl Stats {
 
     /// `srst`.
     pub fn reset(&self) {
-        self.received.reset();
-        self.sent.reset();
-        self.latency.reset();
-        self.sizes.reset();
+        self.renew();
         self.proposals.reset();
         if self.resettable {
             self.metrics.reset();
         }
+    }
+
+    /// A member's role begins: Java counts for `srvr` from then on. The metrics go on.
+    pub fn renew(&self) {
+        self.received.reset();
+        self.sent.reset();
+        self.latency.reset();
+        self.sizes.reset();
     }
 
     /// Counts the answer to a four-letter word, which Java sends in pieces.
@@ -189,30 +194,18 @@ impl Stats {
         self.sent.get()
     }
 
-    /// Latencies since the start or `srst`.
+    /// Latencies since the start, the role's begin or `srst`.
     pub fn latency(&self) -> four_letter::Latency {
-        let metrics = &self.metrics;
-        let parts = if self.resettable {
-            vec![&metrics.readlatency, &metrics.updatelatency]
-        } else {
-            vec![&self.latency]
-        };
-        let parts = parts.into_iter().map(Summary::values);
-        parts
-            .filter(|part| part.count > 0)
-            .map(|part| four_letter::Latency {
-                min: part.min,
-                max: part.max,
-                total: part.sum,
-                count: part.count as i64,
-            })
-            .reduce(|a, b| four_letter::Latency {
-                min: a.min.min(b.min),
-                max: a.max.max(b.max),
-                total: a.total + b.total,
-                count: a.count + b.count,
-            })
-            .unwrap_or_default()
+        let values = self.latency.values();
+        if values.count == 0 {
+            return four_letter::Latency::default();
+        }
+        four_letter::Latency {
+            min: values.min,
+            max: values.max,
+            total: values.sum,
+            count: values.count as i64,
+        }
     }
 
     /// Sizes of packets since the start or `srst`.
@@ -289,9 +282,7 @@ impl Stats {
     fn take_latencies(&self, runs: &mut Runs, summary: &Summary) {
         for (ms, times) in runs.drain() {
             summary.record_many(ms, times);
-            if !self.resettable {
-                self.latency.record_many(ms, times);
-            }
+            self.latency.record_many(ms, times);
         }
     }
 }
