@@ -80,7 +80,7 @@ stage 'differential: our logs, read by Java' "$scripts/java-reads-our-log.sh" "$
 stage 'free interleaving' "$tools/differential" --scripts "$work" --mode free --start-zabkeeper "$binary" \
     --seed 1 --rounds "$free_rounds" --ops 50000
 stage 'kill -9, faults and damage' "$tools/crash" --zabkeeper "$binary" --rounds "$crash_rounds"
-stage 'ensembles' "$scripts/ensembles.sh" "$tools"
+stage 'ensembles' "$scripts/ensembles.sh" "$tools" "$binary"
 stage 'foreign clients' "$scripts/clients.sh" "$binary"
 stage 'load generator' "$root/benches/compare" --quick --only get,create,tree --zabkeeper "$binary"
 finish
