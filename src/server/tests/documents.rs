@@ -4,6 +4,7 @@ use zabkeeper::limits as server;
 use zk_core::limits as core;
 use zk_disk::limits as disk;
 use zk_ops::limits as ops;
+use zk_zab::limits as zab;
 
 /// As the document writes it.
 fn bytes(n: usize) -> String {
@@ -70,6 +71,42 @@ fn the_table_of_bounds_is_that_of_the_code() {
         (
             "zk_core::limits::DIGEST_LOG_ENTRIES",
             count(core::DIGEST_LOG_ENTRIES),
+        ),
+        (
+            "zabkeeper::limits::LINK_QUEUE_BYTES",
+            bytes(server::LINK_QUEUE_BYTES),
+        ),
+        (
+            "zabkeeper::limits::LINK_IN_BYTES",
+            bytes(server::LINK_IN_BYTES),
+        ),
+        ("zk_zab::limits::HELD_BYTES", bytes(zab::HELD_BYTES)),
+        ("zk_zab::limits::WINDOW_BYTES", bytes(zab::WINDOW_BYTES)),
+        ("zk_zab::limits::FEED_BYTES", bytes(zab::FEED_BYTES)),
+        (
+            "zabkeeper::limits::STREAM_WINDOW",
+            bytes(server::STREAM_WINDOW),
+        ),
+        (
+            "zabkeeper::limits::STREAM_THREADS",
+            count(server::STREAM_THREADS),
+        ),
+        (
+            "zabkeeper::limits::INSTALL_BLOCKS",
+            count(server::INSTALL_BLOCKS),
+        ),
+        (
+            "zabkeeper::limits::LINK_READ_CHUNK",
+            bytes(server::LINK_READ_CHUNK),
+        ),
+        (
+            "zabkeeper::limits::ELECTION_IN_BYTES",
+            bytes(server::ELECTION_IN_BYTES),
+        ),
+        ("zk_zab::limits::LEARNERS_MAX", count(zab::LEARNERS_MAX)),
+        (
+            "zabkeeper::limits::QUORUM_LINKS",
+            count(server::QUORUM_LINKS),
         ),
     ];
     for (name, bound) in &bounds {
