@@ -24,6 +24,10 @@ pub const SAMPLES_MAX: usize = 1_024;
 /// Tries of a learner to reach its leader (Java's number).
 pub const DIAL_TRIES: u32 = 5;
 
+/// How long a learner waits behind its first dial, which may come before the leader listens,
+/// milliseconds; twice as long behind each further one, up to the operator's pause.
+pub const DIAL_FIRST_PAUSE_MS: i64 = 10;
+
 /// The largest epoch that is taken from a peer. An epoch counts elections: one beyond that is
 /// garbage, and to promise it would leave none for the next leader.
 pub const EPOCH_MAX: u32 = i32::MAX as u32 - 1;

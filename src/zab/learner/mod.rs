@@ -25,7 +25,7 @@ use crate::feed::Feed;
 use crate::history::History;
 use crate::ids::{JobId, LinkId, Sid, Zxid};
 use crate::io::{Act, Job, Tell};
-use crate::limits::{DIAL_TRIES, EPOCH_MAX};
+use crate::limits::{DIAL_FIRST_PAUSE_MS, DIAL_TRIES, EPOCH_MAX};
 use crate::rules::Rule;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,8 @@ pub(crate) struct Learner {
     changes: VecDeque<(Zxid, QuorumConfig)>,
     deadline_ms: i64,
     give_up_ms: i64,
+    /// The pause behind the next dial that fails, while that is shorter than the usual one.
+    quick_ms: i64,
 }
 
 impl Learner {
@@ -120,6 +122,7 @@ impl Learner {
             changes: VecDeque::new(),
             deadline_ms: i64::MAX,
             give_up_ms: c.now_ms + c.settings.connect_ms(),
+            quick_ms: DIAL_FIRST_PAUSE_MS,
         };
         learner.dial(c);
         learner
@@ -173,10 +176,19 @@ impl Learner {
         if tries >= DIAL_TRIES {
             return Turn::Leave(format!("leader {sid} cannot be reached: {why}"));
         }
-        c.warn(format!("leader {sid} cannot be reached yet: {why}"));
+        // Both have just been elected, and the leader is about to listen: it is tried again soon.
+        // These tries do not count: a leader gets no less time than from Java's learners.
+        let usual = c.settings.dial_pause_ms;
+        let (pause, tries) = if self.quick_ms < usual {
+            (self.quick_ms, tries - 1)
+        } else {
+            c.warn(format!("leader {sid} cannot be reached yet: {why}"));
+            (usual, tries)
+        };
+        self.quick_ms = self.quick_ms.saturating_mul(2);
         self.phase = Phase::Pausing {
             tries,
-            until_ms: c.now_ms + c.settings.dial_pause_ms,
+            until_ms: c.now_ms + pause,
         };
         Turn::Stay
     }
