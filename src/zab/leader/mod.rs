@@ -13,7 +13,7 @@ mod learners;
 pub mod plan;
 mod proposals;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -68,6 +68,8 @@ pub(crate) struct Leader {
     new_leader: Option<Joint>,
     handlers: BTreeMap<LinkId, Handler>,
     proposals: Proposals,
+    /// When those were made that are not durable here.
+    made_ms: VecDeque<(Zxid, i64)>,
     /// For proposals of now; made anew when a configuration changes.
     joint: Arc<Joint>,
     /// Whether commits may still be decided here: a reconfiguration may have named another leader.
@@ -99,6 +101,7 @@ impl Leader {
             new_leader: None,
             handlers: BTreeMap::new(),
             proposals: Proposals::new(end, c.settings.rules),
+            made_ms: VecDeque::new(),
             joint,
             allowed: true,
             designated: None,
@@ -356,13 +359,15 @@ impl Leader {
             c.see((**change).clone());
             self.joint = Arc::new(c.view.joint());
         }
+        let time_ms = time_of(&payload);
         self.proposals.push(Proposal {
             zxid,
             payload: payload.clone(),
             joint: self.joint.clone(),
             change,
-            time_ms: time_of(&payload),
+            time_ms,
         });
+        self.made_ms.push_back((zxid, time_ms));
         c.counts.proposed += 1;
         let packet = Packet::with(PacketKind::Proposal, zxid.0, payload.clone());
         let mut links = Vec::new();
@@ -392,9 +397,12 @@ impl Leader {
             return Turn::Stay;
         }
         let me = c.me();
-        if let Some(made_ms) = self.proposals.time_of(zxid) {
+        while let Some((at, made_ms)) = self.made_ms.front().copied()
+            && at <= zxid
+        {
+            self.made_ms.pop_front();
             c.counts.ack_creation_ms.add_since(made_ms, c.wall_ms);
-            c.counts.acked(me, zxid, made_ms, c.wall_ms);
+            c.counts.acked(me, at, made_ms, c.wall_ms);
         }
         self.proposals.ack(me, zxid);
         self.commit(c)
