@@ -293,7 +293,9 @@ impl CoreLoop {
                 | Act::View(_)
                 | Act::RestartElection
                 | Act::Dial(..)
+                | Act::DialMaster(..)
                 | Act::Listen(_)
+                | Act::ListenMaster(_)
                 | Act::Send(..)
                 | Act::Broadcast(..)
                 | Act::Hangup(_)

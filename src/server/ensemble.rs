@@ -109,6 +109,12 @@ pub fn zab(config: &ServerConfig, ensemble: &EnsembleConfig, past: Recovered) ->
             .observer_election_delay_ms
             .try_into()
             .unwrap_or(i64::MAX),
+        observer_reconnect_ms: ensemble
+            .observer_reconnect_delay_ms
+            .try_into()
+            .unwrap_or(i64::MAX),
+        observer_master: ensemble.observer_master_port.is_some(),
+        observer_master_bytes: ensemble.observer_master_bytes,
         reconfig_enabled: config.reconfig_enabled,
         standalone_enabled: ensemble.standalone_enabled,
         multi_address: ensemble.multi_address,
@@ -205,6 +211,7 @@ pub fn start(parts: Parts<'_>) -> Result<Started, Refusal> {
     };
     let settings = peer::Settings {
         listen_everywhere: ensemble.listen_on_all_ips,
+        observer_master_port: ensemble.observer_master_port.unwrap_or(0),
         multi_address: ensemble.multi_address,
         bind_tries: ensemble.election_port_bind_retry.unwrap_or(0),
         dial_timeout: match ensemble.cnx_timeout_ms {

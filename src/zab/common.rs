@@ -49,6 +49,8 @@ pub(crate) struct Common {
     /// Since when no role serves, monotonic milliseconds.
     pub unavailable_since: Option<i64>,
     pub out: Outbox,
+    /// Which observer master is tried next, as a place among the voters.
+    pub next_master: Option<usize>,
     next_job: u64,
     dice: u64,
 }
@@ -91,6 +93,7 @@ impl Common {
             counts: Counts::default(),
             unavailable_since: None,
             out: Outbox::default(),
+            next_master: None,
             next_job: 0,
         }
     }

@@ -27,6 +27,14 @@ pub struct Settings {
     /// `zookeeper.observer.election.DelayMs`: an observer waits a part of this before it looks for
     /// a leader again, milliseconds.
     pub observer_delay_ms: i64,
+    /// `zookeeper.observer.reconnectDelayMs`: an observer waits a part of this before it connects,
+    /// with observer masters only when it has tried each of them, milliseconds.
+    pub observer_reconnect_ms: i64,
+    /// `observerMasterPort` is set: a follower serves observers, and an observer is served by one.
+    pub observer_master: bool,
+    /// `zookeeper.observerMaster.sizeLimit`: committed transactions that an observer master keeps
+    /// for observers that catch up, bytes.
+    pub observer_master_bytes: u64,
     /// `reconfigEnabled`.
     pub reconfig_enabled: bool,
     /// `standaloneEnabled`: a reconfiguration leaves two voters at least.
@@ -88,6 +96,9 @@ impl Default for Settings {
             notify_max_ms: 60_000,
             finalize_ms: 200,
             observer_delay_ms: 200,
+            observer_reconnect_ms: 0,
+            observer_master: false,
+            observer_master_bytes: 32 << 20,
             reconfig_enabled: false,
             standalone_enabled: true,
             multi_address: false,

@@ -175,8 +175,12 @@ pub enum Act {
     /// Connect to the quorum port of this server, all its addresses at once, for so many
     /// milliseconds.
     Dial(Sid, i64),
+    /// Connect to a server as to an observer master: as [`Act::Dial`], but to that port.
+    DialMaster(Sid, i64),
     /// Listen on the quorum port, or stop to.
     Listen(bool),
+    /// Listen on the observer master's port, or stop to; never together with the quorum port.
+    ListenMaster(bool),
     /// Send a packet.
     Send(LinkId, Packet),
     /// Send a packet to each of these.

@@ -21,6 +21,7 @@ pub mod io;
 mod leader;
 mod learner;
 pub mod limits;
+mod observer_master;
 pub mod quorum;
 pub mod rules;
 pub mod view;

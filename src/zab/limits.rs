@@ -42,3 +42,7 @@ pub const HELD_BYTES: usize = 64 << 20;
 
 /// How many transactions a learner may lack in the log for the rest to be given from memory.
 pub const HANDOFF_TXNS: u64 = 10_000;
+
+/// What an observer master has passed on to its leader without an answer yet, at most: syncs and
+/// sessions to be revalidated, its own among them.
+pub const RELAYED_MAX: usize = 100_000;

@@ -75,7 +75,7 @@ pub struct Status {
     pub leader: Option<Sid>,
     /// currentEpoch.
     pub epoch: u32,
-    /// The leader's learners.
+    /// Learners of a leader, or of a follower that serves observers.
     pub learners: Learners,
     /// Proposals that are not committed.
     pub outstanding: usize,
@@ -197,6 +197,9 @@ impl Zab {
                 status.state = self.election.state();
                 status.established = learner.is_established();
                 status.leader = Some(learner.leader());
+                let (links, observers) = learner.counts();
+                status.learners.links = links;
+                status.learners.observers = observers;
             }
         }
         status
@@ -369,6 +372,10 @@ impl Zab {
             In::Accepted { link, address } => {
                 match &mut self.role {
                     Role::Leading(leader) => leader.accepted(&mut self.c, link, address),
+                    Role::Learning(learner) => match learner.observers() {
+                        Some(observers) => observers.accepted(&mut self.c, link, address),
+                        None => self.c.out.act(Act::Hangup(link)),
+                    },
                     _ => self.c.out.act(Act::Hangup(link)),
                 }
                 Turn::Stay
@@ -410,7 +417,7 @@ impl Zab {
             }
             In::Closed { link, why } => match &mut self.role {
                 Role::Leading(leader) => leader.closed(&mut self.c, link, &why),
-                Role::Learning(learner) => learner.closed(link, &why),
+                Role::Learning(learner) => learner.closed(&mut self.c, link, &why),
                 _ => Turn::Stay,
             },
             In::Durable(zxid) => self.durable(zxid),
@@ -424,8 +431,14 @@ impl Zab {
                 Turn::Stay
             }
             In::Streamed(link, zxid) => {
-                if let Role::Leading(leader) = &mut self.role {
-                    leader.streamed(&mut self.c, link, zxid);
+                match &mut self.role {
+                    Role::Leading(leader) => leader.streamed(&mut self.c, link, zxid),
+                    Role::Learning(learner) => {
+                        if let Some(observers) = learner.observers() {
+                            observers.streamed(&mut self.c, link, zxid);
+                        }
+                    }
+                    Role::Draining { .. } | Role::Waiting { .. } | Role::Looking => {}
                 }
                 Turn::Stay
             }
@@ -466,10 +479,8 @@ impl Zab {
                 _ => panic!("{zxid} is proposed by a server that does not lead"),
             },
             In::ToLeader(packet) => {
-                if let Role::Learning(learner) = &self.role
-                    && let Some(link) = learner.link()
-                {
-                    self.c.out.send(link, packet);
+                if let Role::Learning(learner) = &mut self.role {
+                    learner.ask(&mut self.c, packet);
                 }
                 Turn::Stay
             }
@@ -485,6 +496,12 @@ impl Zab {
                     Turn::Stay
                 }
                 Role::Learning(learner) if learner.link() == Some(link) => Turn::Leave(why),
+                Role::Learning(learner) => {
+                    if let Some(observers) = learner.observers() {
+                        observers.drop_link(&mut self.c, link, &why);
+                    }
+                    Turn::Stay
+                }
                 _ => Turn::Stay,
             },
             In::Oracle(alone) => self.oracle(alone),

@@ -649,9 +649,15 @@ impl Node {
         lives
     }
 
-    /// On a leader: another server has heard of a client.
+    /// Another server has heard of a client: a learner of this leader, or an observer that this
+    /// follower serves, which tells its leader.
     pub fn touched(&mut self, now: Now, session: SessionId, timeout_ms: i32) {
-        self.judge.tracker.touch(session, timeout_ms, now.mono_ms);
+        match self.role {
+            Role::Learner { .. } => self.forward.touch(session, timeout_ms),
+            Role::Standalone | Role::Leader { .. } | Role::Resting | Role::ReadOnly => {
+                self.judge.tracker.touch(session, timeout_ms, now.mono_ms);
+            }
+        }
     }
 
     /// On a leader: the link is gone. Sessions that were its clients' stay its own until they come

@@ -103,12 +103,7 @@ pub struct Key {
     pub meaning: &'static str,
 }
 
-const OBSERVER_MASTER: State = Later("observer masters");
-const ORACLE: State = Later("the oracle of two servers");
-const NO_CLIENTS: State = Later("a leader without clients");
-const LOCAL_SESSIONS: State = Later("local sessions");
-const OBSERVER_LOG: State = Later("observers without a log");
-const OBSERVER_WAIT: State = Later("the wait of an observer");
+const OBSERVER_LOG: State = NoEffect("an observer always writes its log");
 const PROBES: State =
     NoEffect("the addresses of a member are dialled beside each other, without a probe");
 const EAGER_ACL: State = Later("eager checks of ACLs");
@@ -187,14 +182,14 @@ pub const KEYS: &[Key] = &[
     row("electionAlg", Static, Int, "3", "", Honoured, "Anything but 3 refuses"),
     row("peerType", Static, Text, "participant", "", Honoured, "participant or observer; anything else refuses"),
     row("quorumListenOnAllIPs", Static, Flag, "false", "", Honoured, "Wildcard for peer and election ports"),
-    row("observerMasterPort", Static, Int, "0", "", OBSERVER_MASTER, "Port on which followers serve observers"),
-    row("localSessionsEnabled", Static, Flag, "false", "", LOCAL_SESSIONS, "Local sessions"),
-    row("localSessionsUpgradingEnabled", Static, Flag, "false", "", LOCAL_SESSIONS, "Upgrade of local sessions"),
+    row("observerMasterPort", Static, Int, "0", "", Honoured, "Port on which followers serve observers; on an observer, that it connects to one"),
+    row("localSessionsEnabled", Static, Flag, "false", "", Honoured, "New sessions are known to their own server only"),
+    row("localSessionsUpgradingEnabled", Static, Flag, "false", "", Honoured, "Such a session becomes everybody's when it makes an ephemeral node; else it may not"),
     row("syncEnabled", Static, Flag, "true", "", OBSERVER_LOG, "Observers log"),
     row("multiAddress.enabled", Static, Flag, "false", "", Honoured, "Allows several addresses in a server line; also as -Dzookeeper.multiAddress.enabled"),
     row("multiAddress.reachabilityCheckEnabled", Static, Flag, "true", "", PROBES, "Probe of addresses"),
     row("multiAddress.reachabilityCheckTimeoutMs", Static, Int, "1000", "ms", PROBES, "Time of a probe"),
-    row("oraclePath", Static, Text, "none", "", ORACLE, "File that decides a two-server ensemble"),
+    row("oraclePath", Static, Text, "none", "", Honoured, "File whose first character, if it is 1, lets one of two voters go on alone"),
     row("jvm.pause.monitor", Static, Flag, "false", "", JVM, "Watch for pauses of the collector"),
     row("jvm.pause.info-threshold.ms", Static, Long, "1000", "ms", JVM, "Its first threshold"),
     row("jvm.pause.warn-threshold.ms", Static, Long, "10000", "ms", JVM, "Its second threshold"),
@@ -292,7 +287,7 @@ pub const KEYS: &[Key] = &[
     row("client.*", Passed, Text, "", "", TLS, "TLS of clients"),
     row("fips-mode", Passed, PropertyFlag, "true", "", TLS, "FIPS"),
     row("netty.*", Passed, Text, "", "", JVM, "Netty"),
-    row("leaderServes", Passed, Word("no"), "yes", "", NO_CLIENTS, "Leader accepts clients"),
+    row("leaderServes", Passed, Word("no"), "yes", "", Honoured, "Leader accepts clients"),
     row("leader.maxConcurrentSnapSyncs", Passed, PropertyInt, "10", "learners", Honoured, "Most that get a snapshot at once; 0 or less refuses"),
     row("leader.maxConcurrentDiffSyncs", Passed, PropertyInt, "100", "learners", Honoured, "Most that get a DIFF at once; 0 or less refuses"),
     row("leader.maxTimeToWaitForEpoch", Passed, PropertyInt, "-1", "ms", Honoured, "Longest wait for followers while another voter looks for a leader; -1 is initLimit"),
@@ -302,11 +297,11 @@ pub const KEYS: &[Key] = &[
     row("fastleader.minNotificationInterval", Passed, PropertyInt, "200", "ms", Honoured, "First wait before a vote is sent again"),
     row("fastleader.maxNotificationInterval", Passed, PropertyInt, "60000", "ms", Honoured, "Largest such wait; they double"),
     row("fastleader.*", Passed, Text, "", "", OTHER_PEER, "Election"),
-    row("observer.reconnectDelayMs", Passed, PropertyLong, "0", "ms", OBSERVER_WAIT, "Wait of an observer before it connects again"),
+    row("observer.reconnectDelayMs", Passed, PropertyLong, "0", "ms", Honoured, "An observer waits a part of this before it connects; with observer masters, once it has tried all"),
     row("observer.election.DelayMs", Passed, PropertyLong, "200", "ms", Honoured, "Wait of an observer before it looks for a leader again"),
     row("observer.syncEnabled", Passed, PropertyFlag, "syncEnabled", "", OBSERVER_LOG, "Wins over syncEnabled"),
     row("observer.*", Passed, Text, "", "", OTHER_PEER, "Observer"),
-    row("observerMaster.sizeLimit", Passed, PropertyInt, "33554432", "bytes", OBSERVER_MASTER, "Committed packets that an observer master keeps"),
+    row("observerMaster.sizeLimit", Passed, PropertyInt, "33554432", "bytes", Honoured, "Committed packets that an observer master keeps"),
     row("cnxTimeout", Passed, NumberOrDefault, "5000", "ms", Honoured, "Time to connect to an election port; 0 is the system's, in an ensemble anything but a number refuses"),
     row("quorumCnxnTimeoutMs", Passed, PropertyInt, "-1", "ms", Honoured, "Time to read while an election connection is made; 0 or less is syncLimit"),
     row("electionPortBindRetry", Passed, PropertyInt, "3", "", Honoured, "Attempts to bind the election port; 0 is for ever"),
@@ -334,7 +329,7 @@ pub const KEYS: &[Key] = &[
 
     // Bare system properties.
     row("jute.maxbuffer", Bare, PropertyInt, "1048575", "bytes", Honoured, "Largest frame, string and buffer"),
-    row("readonlymode.enabled", Bare, PropertyFlag, "false", "", Honoured, "Read-only server without a quorum; standalone it only adds isro to the whitelist"),
+    row("readonlymode.enabled", Bare, PropertyFlag, "false", "", Honoured, "Reads are served while no leader is found, to local sessions (localSessionsEnabled); standalone it only adds isro to the whitelist"),
     row("znode.container.checkIntervalMs", Bare, PropertyInt, "60000", "ms", Honoured, "Period of the container and TTL reaper; 0 or less refuses"),
     row("znode.container.maxPerMinute", Bare, PropertyInt, "10000", "znodes", Honoured, "Its most deletions; 0 deletes nothing, less than 0 is no limit"),
     row("znode.container.maxNeverUsedIntervalMs", Bare, PropertyLong, "0", "ms", Honoured, "A container that never had a child goes after this; 0 keeps it"),

@@ -34,7 +34,7 @@ use self::address::Resolver;
 use self::budget::Delivery;
 use self::election::{Election, Greeted};
 use self::install::SnapSinks;
-use self::quorum_port::QuorumPort;
+use self::quorum_port::{Port, QuorumPort};
 use self::stream::{LogSource, SnapSource, Streams};
 use crate::limits::{LINK_QUEUE_BYTES, QUORUM_LINKS, RESOLVERS};
 
@@ -48,6 +48,8 @@ pub struct Settings {
     pub me: Sid,
     /// `quorumListenOnAllIPs`.
     pub listen_everywhere: bool,
+    /// `observerMasterPort`, on every server the same; 0 is none.
+    pub observer_master_port: u16,
     /// `multiAddress.enabled`: the first message of an election connection has all my addresses,
     /// which servers before 3.6 do not understand.
     pub multi_address: bool,
@@ -76,6 +78,7 @@ impl Settings {
         Settings {
             me,
             listen_everywhere: false,
+            observer_master_port: 0,
             multi_address: false,
             bind_tries: 3,
             dial_timeout: Duration::from_secs(5),
@@ -265,8 +268,10 @@ impl Hub {
                 self.election.set_view(view);
             }
             Act::RestartElection => self.election.restart(),
-            Act::Dial(sid, ms) => self.quorum.dial(sid, ms),
-            Act::Listen(on) => self.quorum.listen(on),
+            Act::Dial(sid, ms) => self.quorum.dial(sid, ms, Port::Quorum),
+            Act::DialMaster(sid, ms) => self.quorum.dial(sid, ms, Port::ObserverMaster),
+            Act::Listen(on) => self.quorum.listen(on, Port::Quorum),
+            Act::ListenMaster(on) => self.quorum.listen(on, Port::ObserverMaster),
             Act::Hangup(link) => self.quorum.hang_up(link),
             Act::Stream(link, plan) => self.quorum.stream(link, plan),
             Act::StreamMore(link, until) => self.quorum.stream_more(link, until),

@@ -38,6 +38,15 @@ struct Run {
     bytes: Vec<u8>,
 }
 
+/// Which port of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// Where a leader serves learners.
+    Quorum,
+    /// Where a follower serves observers.
+    ObserverMaster,
+}
+
 /// See the module.
 pub struct QuorumPort {
     settings: Arc<Settings>,
@@ -92,8 +101,8 @@ impl QuorumPort {
     }
 
     /// Listens on my addresses, or stops to. As in Java one of them is enough, and without any
-    /// this server cannot lead: the core is told to resign.
-    pub fn listen(&mut self, on: bool) {
+    /// this server cannot lead: the core is told to resign. A follower follows without observers.
+    pub fn listen(&mut self, on: bool, port: Port) {
         self.listening += 1;
         let before: Vec<JoinHandle<()>> = self.listeners.drain(..).collect();
         before.iter().for_each(JoinHandle::abort);
@@ -102,7 +111,7 @@ impl QuorumPort {
             self.listeners = before;
             return;
         }
-        let places = self.places(self.settings.me);
+        let places = self.places(self.settings.me, port);
         let places = address::to_bind(places, self.settings.listen_everywhere);
         let (of, events, settings) = (self.listening, self.events.clone(), self.settings.clone());
         self.listeners.push(tokio::spawn(async move {
@@ -122,6 +131,9 @@ impl QuorumPort {
                     }
                 }
             }
+            if listeners.is_empty() && port == Port::ObserverMaster {
+                return;
+            }
             if listeners.is_empty() {
                 let why = format!("cannot listen for learners: {}", failed.join(", "));
                 // The hub has ended if it does not listen.
@@ -136,14 +148,18 @@ impl QuorumPort {
         }));
     }
 
-    /// Quorum addresses of a server: of the committed configuration, else of the last seen one.
-    fn places(&self, sid: Sid) -> Vec<Place> {
+    /// Quorum addresses of a server: of the committed configuration, else of the last seen one. Its
+    /// observer master's port is at the same hosts.
+    fn places(&self, sid: Sid, port: Port) -> Vec<Place> {
         let member = self.view.member(sid);
         let addresses = member.into_iter().flat_map(|member| &member.addresses);
         addresses
             .map(|it| Place {
                 host: it.host.clone(),
-                port: it.quorum,
+                port: match port {
+                    Port::Quorum => it.quorum,
+                    Port::ObserverMaster => self.settings.observer_master_port,
+                },
             })
             .collect()
     }
@@ -212,13 +228,13 @@ impl QuorumPort {
     }
 
     /// Connects to a server, all its addresses at once.
-    pub fn dial(&mut self, sid: Sid, ms: i64) {
+    pub fn dial(&mut self, sid: Sid, ms: i64, port: Port) {
         if let Some(before) = self.dial.take() {
             before.abort();
         }
         self.dialling += 1;
         let (dial, events, settings) = (self.dialling, self.events.clone(), self.settings.clone());
-        let places = self.places(sid);
+        let places = self.places(sid, port);
         let at_most = Duration::from_millis(ms.max(0).unsigned_abs());
         let task = tokio::spawn(async move {
             let outcome = address::connect(&settings.resolver, &places, at_most).await;

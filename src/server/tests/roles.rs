@@ -10,6 +10,7 @@ use zabkeeper::boot::Server;
 use zk_core::SessionId;
 use zk_ops::config::{self, Sources};
 use zk_wire::client::{ConnectRequest, ConnectResponse};
+use zk_wire::quorum::notification::PeerState;
 use zk_wire::{Code, OpCode};
 
 use crate::harness::{Client, await_that, create, word_at};
@@ -139,7 +140,8 @@ fn content_with_reading(client: &mut Client) -> Option<bool> {
 #[test]
 fn without_a_quorum_clients_may_read() {
     let mut ensemble = Ensemble::voters::<2>();
-    let settings = ["-Dreadonlymode.enabled=true"];
+    // Who may only read has a local session.
+    let settings = ["-Dreadonlymode.enabled=true", "localSessionsEnabled=true"];
     for id in [1, 2] {
         ensemble.start(id, &settings);
     }
@@ -269,6 +271,74 @@ fn one_of_two_goes_on_if_the_oracle_says_so() {
     });
     std::fs::write(&oracles[0], "0\n").expect("an oracle");
     ensemble.await_isro(1, "null");
+}
+
+#[test]
+fn a_follower_serves_observers() {
+    let (quorum, election, [master]) = (ports::<3>(), ports::<3>(), ports());
+    // Each on an address of its own, for the port of observer masters is the same on all.
+    let lines: Vec<String> = (0..3)
+        .map(|i| {
+            let (id, quorum, election) = (i + 1, quorum[i], election[i]);
+            let role = if id == 3 { "observer" } else { "participant" };
+            format!("server.{id}=127.0.0.{id}:{quorum}:{election}:{role}\n")
+        })
+        .collect();
+    let mut ensemble = Ensemble::of(&lines);
+    let port = format!("observerMasterPort={master}");
+    for id in [1, 2] {
+        ensemble.start(id, &[&port]);
+    }
+    for id in [1, 2] {
+        ensemble.await_isro(id, "rw");
+    }
+    let mut client = ensemble.session(1);
+    for i in 0..20 {
+        client.create(&format!("/before-{i}"), b"1");
+    }
+    ensemble.start(3, &[&port]);
+    ensemble.await_isro(3, "rw");
+    let mut observed = ensemble.session(3);
+    let sync = |client: &mut Client| {
+        let path = zk_wire::client::PathRequest {
+            path: Some("/".into()),
+        };
+        assert_eq!(client.call(OpCode::Sync, &path).header.err, 0);
+    };
+    sync(&mut observed);
+    assert_eq!(observed.get("/before-19"), b"1");
+    // A write of an observer's client, a sync, and what others write.
+    observed.create("/observed", b"2");
+    client.set("/observed", b"3");
+    sync(&mut observed);
+    assert_eq!(observed.get("/observed"), b"3");
+    let status = |ensemble: &Ensemble, id: usize| {
+        let (send, receive) = std::sync::mpsc::channel();
+        let look = Box::new(move |peer: &zk_core::Peer| {
+            let _ = send.send(peer.status().expect("a member"));
+        });
+        let shared = ensemble.server(id).shared();
+        shared.core.push(zabkeeper::gate::ToCore::Look(look));
+        receive.recv().expect("a look")
+    };
+    let leads = |id: &usize| status(&ensemble, *id).state == PeerState::Leading;
+    let leader = [1, 2].into_iter().find(leads).expect("a leader");
+    let follower = 3 - leader;
+    let learners = status(&ensemble, leader).learners;
+    assert_eq!(
+        (learners.followers, learners.observers),
+        (1, 0),
+        "the leader is spared"
+    );
+    let learners = status(&ensemble, follower).learners;
+    assert_eq!((learners.followers, learners.observers), (0, 1));
+    // The follower goes, and nobody leads any more; when it is back so is everybody.
+    drop((client, observed));
+    ensemble.stop(follower);
+    ensemble.await_isro(3, "null");
+    ensemble.start(follower, &[&port]);
+    ensemble.await_isro(3, "rw");
+    ensemble.session(3).create("/later", b"");
 }
 
 /// `zabkeeper ensemble`, ended with the test.

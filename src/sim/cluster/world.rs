@@ -671,6 +671,9 @@ impl World {
                 self.after(delay, Event::Dial(place, life, to, until));
                 Ok(())
             }
+            Act::DialMaster(..) | Act::ListenMaster(_) => {
+                Err("no ensemble of a plan has observer masters".into())
+            }
             Act::Listen(listen) => {
                 self.flag(place, life, |process| process.listening = listen);
                 Ok(())

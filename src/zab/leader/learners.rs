@@ -231,7 +231,7 @@ impl Leader {
         let (sid, peer) = (h.sid, h.peer);
         c.info(format!(
             "learner {sid} is at {peer}, I am at {end}: {} ({:?})",
-            name(plan.base),
+            base_name(plan.base),
             plan.row
         ));
         let is_snap = plan.base == Base::Snap;
@@ -482,7 +482,7 @@ fn is_more_recent(theirs: (i64, Zxid), mine: (i64, Zxid)) -> bool {
     theirs.1 > mine.1 && !(is_start && mine.1.epoch() < theirs.1.epoch())
 }
 
-fn first_packet(base: Base) -> Packet {
+pub(crate) fn first_packet(base: Base) -> Packet {
     match base {
         Base::Diff(zxid) => Packet::new(PacketKind::Diff, zxid.0),
         Base::Trunc(zxid) => Packet::new(PacketKind::Trunc, zxid.0),
@@ -490,7 +490,7 @@ fn first_packet(base: Base) -> Packet {
     }
 }
 
-fn name(base: Base) -> &'static str {
+pub(crate) fn base_name(base: Base) -> &'static str {
     match base {
         Base::Diff(_) => "DIFF",
         Base::Trunc(_) => "TRUNC",

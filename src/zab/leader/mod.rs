@@ -22,6 +22,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 pub use handler::{Handler, Kind, Stage};
 use jute::{Decode, Reader};
+pub(crate) use learners::{base_name, first_packet};
 pub use proposals::{Ack, Proposal, Proposals};
 use zk_wire::quorum::body::{Activate, InformActivate};
 use zk_wire::quorum::packet::{Packet, PacketKind};

@@ -26,6 +26,7 @@ use crate::history::History;
 use crate::ids::{JobId, LinkId, Sid, Zxid};
 use crate::io::{Act, Job, Tell};
 use crate::limits::{DIAL_FIRST_PAUSE_MS, DIAL_TRIES, EPOCH_MAX};
+use crate::observer_master::ObserverMaster;
 use crate::rules::Rule;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,10 @@ enum Mode {
 #[derive(Debug)]
 pub(crate) struct Learner {
     leader: Sid,
+    /// Whom it is connected to: the leader, or an observer master.
+    master: Sid,
+    /// Observers of its own.
+    observers: Option<ObserverMaster>,
     observer: bool,
     phase: Phase,
     link: Option<LinkId>,
@@ -102,8 +107,15 @@ pub(crate) struct Learner {
 impl Learner {
     /// Begins to follow, or to observe.
     pub fn new(c: &mut Common, leader: Sid, observer: bool) -> Learner {
-        let learner = Learner {
+        let (master, pause_ms) = if observer {
+            master(c, leader)
+        } else {
+            (leader, 0)
+        };
+        let mut learner = Learner {
             leader,
+            master,
+            observers: (c.settings.observer_master && !observer).then(ObserverMaster::new),
             observer,
             phase: Phase::Dialling { tries: 1 },
             link: None,
@@ -124,8 +136,37 @@ impl Learner {
             give_up_ms: c.now_ms + c.settings.connect_ms(),
             quick_ms: DIAL_FIRST_PAUSE_MS,
         };
-        learner.dial(c);
+        if pause_ms > 0 {
+            learner.give_up_ms += pause_ms;
+            learner.phase = Phase::Pausing {
+                tries: 0,
+                until_ms: c.now_ms + pause_ms,
+            };
+        } else {
+            learner.dial(c);
+        }
         learner
+    }
+
+    /// Its observers.
+    pub fn observers(&mut self) -> Option<&mut ObserverMaster> {
+        self.observers.as_mut()
+    }
+
+    /// Links of observers, and those that are served.
+    pub fn counts(&self) -> (usize, usize) {
+        let observers = self.observers.as_ref();
+        observers.map_or((0, 0), ObserverMaster::counts)
+    }
+
+    /// The node asks the leader.
+    pub fn ask(&mut self, c: &mut Common, packet: Packet) {
+        if let Some(link) = self.link {
+            if let Some(observers) = &mut self.observers {
+                observers.asks(&packet);
+            }
+            c.out.send(link, packet);
+        }
     }
 
     /// Whether it has UPTODATE.
@@ -148,7 +189,12 @@ impl Learner {
         let disk = c.disk_deadline_ms(self.disk_limit_ms(c));
         match self.phase {
             Phase::Pausing { until_ms, .. } => until_ms,
-            _ => self.deadline_ms.min(self.give_up_ms).min(disk),
+            _ => {
+                let observers = self.observers.as_ref();
+                let observers = observers.map_or(i64::MAX, ObserverMaster::deadline_ms);
+                let own = self.deadline_ms.min(self.give_up_ms);
+                own.min(observers).min(disk)
+            }
         }
     }
 
@@ -162,7 +208,12 @@ impl Learner {
 
     fn dial(&self, c: &mut Common) {
         let left = (self.give_up_ms - c.now_ms).max(1);
-        c.out.act(Act::Dial(self.leader, left));
+        let act = if self.observer && c.settings.observer_master {
+            Act::DialMaster(self.master, left)
+        } else {
+            Act::Dial(self.master, left)
+        };
+        c.out.act(act);
     }
 
     /// The leader cannot be reached.
@@ -170,7 +221,7 @@ impl Learner {
         let Phase::Dialling { tries } = self.phase else {
             return Turn::Stay;
         };
-        if sid != self.leader {
+        if sid != self.master {
             return Turn::Stay;
         }
         if tries >= DIAL_TRIES {
@@ -195,7 +246,7 @@ impl Learner {
 
     /// The leader is reached: it is told who I am.
     pub fn dialled(&mut self, c: &mut Common, link: LinkId, sid: Sid) {
-        let expected = matches!(self.phase, Phase::Dialling { .. }) && sid == self.leader;
+        let expected = matches!(self.phase, Phase::Dialling { .. }) && sid == self.master;
         if !expected {
             c.out.act(Act::Hangup(link));
             return;
@@ -219,7 +270,10 @@ impl Learner {
     }
 
     /// A link has ended.
-    pub fn closed(&mut self, link: LinkId, why: &str) -> Turn {
+    pub fn closed(&mut self, c: &mut Common, link: LinkId, why: &str) -> Turn {
+        if let Some(observers) = &mut self.observers {
+            observers.closed(c, link, why);
+        }
         if self.link == Some(link) {
             self.link = None;
             Turn::Leave(format!(
@@ -233,6 +287,9 @@ impl Learner {
 
     /// Bytes of a snapshot have come.
     pub fn heard(&mut self, c: &Common, link: LinkId) {
+        if let Some(observers) = &mut self.observers {
+            observers.heard(c, link);
+        }
         if self.link == Some(link) && self.phase == Phase::Loading {
             self.deadline_ms = c.now_ms + c.settings.init_ms();
         }
@@ -255,6 +312,9 @@ impl Learner {
                 self.leader, self.phase
             ));
         }
+        if let Some(observers) = &mut self.observers {
+            observers.tick(c);
+        }
         if c.is_disk_stuck(self.disk_limit_ms(c)) {
             return Turn::Leave("the log is not durable in time: the disk is stuck".into());
         }
@@ -270,6 +330,9 @@ impl Learner {
         packet: Packet,
     ) -> Turn {
         if self.link != Some(link) {
+            if let (Some(observers), Some(leader)) = (&mut self.observers, self.link) {
+                observers.packet(c, link, packet, leader);
+            }
             return Turn::Stay;
         }
         let limit = match self.phase {
@@ -523,6 +586,9 @@ impl Learner {
             ));
         }
         self.told = self.told.max(zxid);
+        if let Some(observers) = &mut self.observers {
+            observers.forget(self.told);
+        }
         Ok(())
     }
 
@@ -564,6 +630,9 @@ impl Learner {
         if let Some(config) = reconfig_text(&payload).and_then(|text| c.parse(text)) {
             c.see(config.clone());
             self.changes.push_back((zxid, config));
+        }
+        if let Some(observers) = &mut self.observers {
+            observers.proposed(zxid, payload.clone());
         }
         if self.phase == Phase::Broadcast {
             self.made_ms.push_back((zxid, made_ms));
@@ -639,6 +708,9 @@ impl Learner {
         let zxid = Zxid::start_of(self.epoch).0;
         self.send(c, Packet::new(PacketKind::Ack, zxid));
         self.ack_durable(c);
+        if let Some(observers) = &mut self.observers {
+            observers.open(c, self.epoch, told);
+        }
         if let Some((leader, zxid)) = self.designated.take()
             && leader != self.leader
         {
@@ -685,6 +757,9 @@ impl Learner {
         if self.phase == Phase::Broadcast || (early && has_new_leader) {
             self.ack_durable(c);
         }
+        if let Some(observers) = &mut self.observers {
+            observers.durable(c);
+        }
     }
 
     /// What the leader says once it is followed.
@@ -702,13 +777,13 @@ impl Learner {
                     self.pending.push_back(zxid);
                 }
             }
-            PacketKind::Commit => self.commit(c, zxid)?,
+            PacketKind::Commit => self.commit(c, zxid, None)?,
             PacketKind::CommitAndActivate => {
                 let leader = Activate::decode(packet.body())
                     .map_err(|error| format!("COMMITANDACTIVATE: {error}"))?
                     .leader;
                 let config = self.change_of(zxid);
-                self.commit(c, zxid)?;
+                self.commit(c, zxid, Some(Sid(leader)))?;
                 return Ok(self.activate(c, config, Sid(leader), zxid));
             }
             PacketKind::Inform => {
@@ -724,8 +799,18 @@ impl Learner {
                 return Ok(self.activate(c, config, Sid(inform.leader), zxid));
             }
             PacketKind::Ping => c.out.tell(Tell::Ping(packet)),
-            PacketKind::Sync => c.out.tell(Tell::SyncDone),
-            PacketKind::Revalidate => c.out.tell(Tell::Revalidated(packet)),
+            PacketKind::Sync => {
+                let observers = self.observers.as_mut();
+                if !observers.is_some_and(|observers| observers.synced(c)) {
+                    c.out.tell(Tell::SyncDone);
+                }
+            }
+            PacketKind::Revalidate => {
+                let observers = self.observers.as_mut();
+                if !observers.is_some_and(|observers| observers.revalidated(c, &packet)) {
+                    c.out.tell(Tell::Revalidated(packet));
+                }
+            }
             PacketKind::UpToDate => c.warn("UPTODATE a second time".into()),
             other => return Err(format!("{other} behind UPTODATE")),
         }
@@ -733,12 +818,15 @@ impl Learner {
     }
 
     /// The commit of the oldest proposal.
-    fn commit(&mut self, c: &mut Common, zxid: Zxid) -> Result<(), String> {
+    fn commit(&mut self, c: &mut Common, zxid: Zxid, leader: Option<Sid>) -> Result<(), String> {
         self.decided(c, zxid);
         match self.pending.front() {
             Some(head) if *head == zxid => {
                 self.pending.pop_front();
                 c.commit(zxid);
+                if let Some(observers) = &mut self.observers {
+                    observers.committed(c, zxid, leader);
+                }
                 Ok(())
             }
             // Told before UPTODATE already.
@@ -794,6 +882,9 @@ impl Learner {
 
     /// Ends: the link is closed.
     pub fn close(&mut self, c: &mut Common) {
+        if let Some(observers) = &mut self.observers {
+            observers.close(c);
+        }
         if let Some(link) = self.link.take() {
             c.out.act(Act::Hangup(link));
         }
@@ -801,4 +892,30 @@ impl Learner {
             c.out.act(Act::Abandon);
         }
     }
+}
+
+/// Whom an observer connects to, and how long it waits before: the leader, or one voter after the
+/// other where they serve observers (the leader does not, and is passed over by failing).
+fn master(c: &mut Common, leader: Sid) -> (Sid, i64) {
+    let voters = c.view.quorum().voters();
+    let count = voters.len();
+    if !c.settings.observer_master || count == 0 {
+        return (leader, c.draw(c.settings.observer_reconnect_ms));
+    }
+    // Observers begin at different ones.
+    let first = c.next_master.is_none();
+    let at = match c.next_master {
+        Some(at) => at,
+        None => c.draw(count as i64) as usize,
+    };
+    let wraps = !first && at >= count;
+    let at = at % count;
+    c.next_master = Some(at + 1);
+    let master = c.view.quorum().voters().iter().nth(at).copied();
+    let pause_ms = if wraps {
+        c.draw(c.settings.observer_reconnect_ms)
+    } else {
+        0
+    };
+    (master.unwrap_or(leader), pause_ms)
 }
