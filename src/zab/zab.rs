@@ -7,6 +7,7 @@
 //! are open; at most one role at a time; what was given to the node is dropped with the role, but
 //! for what is committed.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
@@ -41,8 +42,8 @@ enum Role {
     },
     /// A leader is looked for.
     Looking,
-    Leading(Leader),
-    Learning(Learner),
+    Leading(Box<Leader>),
+    Learning(Box<Learner>),
 }
 
 /// Nothing is under way; the next tick begins an election.
@@ -337,7 +338,7 @@ impl Zab {
         if vote.leader == me {
             self.election.set_state(PeerState::Leading);
             let leader = Leader::new(&mut self.c);
-            self.role = Role::Leading(leader);
+            self.role = Role::Leading(Box::new(leader));
         } else {
             let observer = self.c.is_observer();
             let state = if observer {
@@ -347,7 +348,7 @@ impl Zab {
             };
             self.election.set_state(state);
             let learner = Learner::new(&mut self.c, vote.leader, observer);
-            self.role = Role::Learning(learner);
+            self.role = Role::Learning(Box::new(learner));
         }
     }
 
