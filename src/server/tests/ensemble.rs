@@ -301,7 +301,6 @@ fn every_role_says_what_javas_says() {
             "cnt_observer_sync_time",
             "cnt_quorum_ack_latency",
             "cnt_commit_propagation_latency",
-            "cnt_proposal_ack_creation_latency",
             "cnt_proposal_latency",
             "cnt_propagation_latency",
         ] {
