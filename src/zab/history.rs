@@ -104,14 +104,14 @@ impl History {
         count
     }
 
-    /// Bytes of the log's files from the one that holds the first transaction behind `zxid`.
-    pub fn bytes_from(&self, zxid: Zxid) -> u64 {
-        let from = self
-            .segments
-            .iter()
-            .rposition(|(first, _)| *first <= zxid)
-            .unwrap_or(0);
-        self.segments[from..].iter().map(|(_, bytes)| *bytes).sum()
+    /// Bytes of the log's files behind the one in which reading what follows `zxid` begins. That
+    /// one is not counted, as Java does not count it: most of it may be older, and what follows
+    /// in it is never worth a whole tree because of that.
+    pub fn bytes_behind(&self, zxid: Zxid) -> u64 {
+        let files = self.segments.as_slice();
+        let begun = files.iter().rposition(|(first, _)| *first < zxid);
+        let behind = files.iter().skip(begun.unwrap_or(0) + 1);
+        behind.map(|(_, bytes)| *bytes).sum()
     }
 
     /// Takes in a transaction at the end.
@@ -222,6 +222,19 @@ mod tests {
         assert_eq!(history.count(z(0, 3), z(2, 2)), 4);
         let after: Vec<Zxid> = history.after(z(0, 4)).collect();
         assert_eq!(after, [z(0, 5), z(2, 1), z(2, 2), z(2, 3)]);
+    }
+
+    #[test]
+    fn the_file_in_which_reading_begins_is_not_counted() {
+        let mut history = history();
+        assert_eq!(history.bytes_behind(z(0, 2)), 0);
+        history.set_files(alloc::vec![(z(0, 1), 100), (z(0, 4), 20), (z(2, 2), 3)]);
+        assert_eq!(history.bytes_behind(z(0, 1)), 23);
+        assert_eq!(history.bytes_behind(z(0, 3)), 23);
+        // As in Java: a file that begins with the transaction itself is not where reading begins.
+        assert_eq!(history.bytes_behind(z(0, 4)), 23);
+        assert_eq!(history.bytes_behind(z(2, 1)), 3);
+        assert_eq!(history.bytes_behind(z(2, 3)), 0);
     }
 
     #[test]

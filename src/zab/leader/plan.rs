@@ -155,7 +155,7 @@ pub fn plan(f: &Facts<'_>) -> Plan {
 /// A part of the log, unless that is longer than a snapshot.
 fn within(f: &Facts<'_>, peer: Zxid, row: Row) -> Plan {
     let few = f.history.count(peer, f.end) <= f.window;
-    let bytes = f.history.bytes_from(peer);
+    let bytes = f.history.bytes_behind(peer);
     let short =
         f.factor == 0.0 || (f.factor > 0.0 && bytes as f64 <= f.factor * f.tree_bytes as f64);
     if few || short {
@@ -238,10 +238,14 @@ mod tests {
 
     #[test]
     fn a_long_log_is_a_snapshot() {
-        let history = history();
+        let mut history = history();
+        history.set_files(alloc::vec![(z(1, 4), 1_000), (z(1, 7), 500)]);
         let mut facts = facts(&history, z(1, 5));
         facts.tree_bytes = 100;
         assert_eq!(plan(&facts).row, Row::LogTooLong);
+        facts.tree_bytes = 2_000;
+        assert_eq!(plan(&facts).row, Row::InLog);
+        facts.tree_bytes = 100;
         facts.factor = 0.0;
         assert_eq!(plan(&facts).row, Row::InLog);
         facts.factor = -1.0;
