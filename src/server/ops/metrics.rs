@@ -94,7 +94,10 @@ fn ensemble(serving: &Serving, shared: &Shared, mode: ServerMode) -> Option<Ense
             (PeerRole::Leading, RoleValues::Leader(values))
         }
         ServerMode::Follower => {
-            let synced_observers = None;
+            // Java names them only where it serves observers.
+            let port = serving.config.ensemble.as_ref();
+            let port = port.and_then(|ensemble| ensemble.observer_master_port);
+            let synced_observers = port.map(|_| status.learners.observers as u64);
             (
                 PeerRole::Following,
                 RoleValues::Follower { synced_observers },
