@@ -8,6 +8,7 @@
 //! epoch, and the epoch before NEWLEADER is acknowledged; nothing is committed here before
 //! UPTODATE; a commit out of order ends the link, never the process.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
@@ -69,7 +70,7 @@ pub(crate) struct Learner {
     /// Whom it is connected to: the leader, or an observer master.
     master: Sid,
     /// Observers of its own.
-    observers: Option<ObserverMaster>,
+    observers: Option<Box<ObserverMaster>>,
     observer: bool,
     phase: Phase,
     link: Option<LinkId>,
@@ -115,7 +116,8 @@ impl Learner {
         let mut learner = Learner {
             leader,
             master,
-            observers: (c.settings.observer_master && !observer).then(ObserverMaster::new),
+            observers: (c.settings.observer_master && !observer)
+                .then(|| Box::new(ObserverMaster::new())),
             observer,
             phase: Phase::Dialling { tries: 1 },
             link: None,
@@ -150,13 +152,13 @@ impl Learner {
 
     /// Its observers.
     pub fn observers(&mut self) -> Option<&mut ObserverMaster> {
-        self.observers.as_mut()
+        self.observers.as_deref_mut()
     }
 
     /// Links of observers, and those that are served.
     pub fn counts(&self) -> (usize, usize) {
         let observers = self.observers.as_ref();
-        observers.map_or((0, 0), ObserverMaster::counts)
+        observers.map_or((0, 0), |observers| observers.counts())
     }
 
     /// The node asks the leader.
@@ -191,7 +193,7 @@ impl Learner {
             Phase::Pausing { until_ms, .. } => until_ms,
             _ => {
                 let observers = self.observers.as_ref();
-                let observers = observers.map_or(i64::MAX, ObserverMaster::deadline_ms);
+                let observers = observers.map_or(i64::MAX, |observers| observers.deadline_ms());
                 let own = self.deadline_ms.min(self.give_up_ms);
                 own.min(observers).min(disk)
             }
