@@ -18,6 +18,7 @@ pub mod mutations;
 pub mod net;
 pub mod node;
 pub mod plan;
+mod threads;
 mod wires;
 pub mod world;
 
