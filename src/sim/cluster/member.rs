@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use zk_core::acl::Ids;
 use zk_core::conn::ServeMode;
 use zk_core::io::{Grant, Input, Origin, Post, Reply, Submit};
@@ -74,6 +75,21 @@ impl Post for Heard {
     fn applied(&mut self, zxid: Zxid, _time_ms: i64) {
         self.applied.push(zxid);
     }
+}
+
+/// A durable transaction. While another server's tree is put in the place of this one's, the log
+/// has begun behind that already, and the old tree still applies what it had.
+fn payload_of(disk: &Disk, zxid: Zxid) -> Option<Bytes> {
+    let log = &disk.log[..disk.synced];
+    if let Ok(at) = log.binary_search_by_key(&zxid, |(zxid, _)| *zxid) {
+        return Some(log[at].1.clone());
+    }
+    if zxid > disk.base {
+        return None;
+    }
+    let archive = disk.archive.borrow();
+    let mut found = archive.range((zxid, 0)..=(zxid, u64::MAX));
+    found.next().map(|(_, payload)| payload.clone())
 }
 
 /// The tree of what was applied to it.
@@ -233,20 +249,18 @@ impl Core for Member {
             &mut deeds,
         );
         for zxid in heard.applied {
-            let log = &disk.log[..disk.synced];
-            let Ok(at) = log.binary_search_by_key(&zxid, |(z, _)| *z) else {
+            let Some(payload) = payload_of(disk, zxid) else {
                 out.push(Effect::Wrong(format!("{zxid} is applied and not durable")));
                 continue;
             };
-            let payload = &log[at].1;
-            let entry = (zxid, hash(payload));
+            let entry = (zxid, hash(&payload));
             if !zxid.follows(self.end()) {
                 let end = self.end();
                 out.push(Effect::Wrong(format!("{zxid} is applied behind {end}")));
             }
             self.applied.push(entry);
             let at = self.applied.len() - 1;
-            let asked = header_of(payload).map_or((0, 0), |h| (h.client_id, h.cxid));
+            let asked = header_of(&payload).map_or((0, 0), |h| (h.client_id, h.cxid));
             out.push(Effect::Applied { at, entry, asked });
         }
         if self.tree.last_zxid() != self.end() {
