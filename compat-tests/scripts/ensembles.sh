@@ -41,6 +41,7 @@ else
     play leader J3.8.6,J3.8.6,Z
     play scripted Z,Z,Z
     play poison Z,J,Z
+    play faults Z,Z,Z
     play grow Z,Z,J,Z,Z,Zo,Jo
     play rolling J,J,J --then Z,Z,Z
 fi

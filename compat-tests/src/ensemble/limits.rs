@@ -46,3 +46,5 @@ pub const LOG_TAIL: usize = 25;
 pub const NETWORKS: u8 = 200;
 /// Longest wait for a member's port to take a connection.
 pub const DIAL: Duration = Duration::from_secs(1);
+/// Size of a member's disk in the story that fills it.
+pub const DISK_KIB: u32 = 32 << 10;

@@ -130,6 +130,8 @@ pub struct Member {
     paused: bool,
     /// Whether the server rewrites its configuration, which then is not written anew.
     own_config: bool,
+    /// What `myid` says, if not the id; without anything there is no such file.
+    myid: Option<Option<String>>,
 }
 
 impl Member {
@@ -155,6 +157,7 @@ impl Member {
             starts: 0,
             paused: false,
             own_config: false,
+            myid: None,
         })
     }
 
@@ -169,7 +172,13 @@ impl Member {
         self.own_config = true;
     }
 
-    fn data(&self) -> PathBuf {
+    /// What `myid` will say from the next start on; nothing: no such file.
+    pub fn claim(&mut self, text: Option<&str>) {
+        self.myid = Some(text.map(Into::into));
+    }
+
+    /// The folder of what it stores.
+    pub fn data(&self) -> PathBuf {
         self.dir.join("data")
     }
 
@@ -190,7 +199,13 @@ impl Member {
         let data = self.data();
         fs::create_dir_all(&data).map_err(|e| failed(&data, e))?;
         let myid = data.join("myid");
-        fs::write(&myid, format!("{}\n", self.id())).map_err(|e| failed(&myid, e))?;
+        match &self.myid {
+            None => fs::write(&myid, format!("{}\n", self.id())),
+            Some(Some(text)) => fs::write(&myid, text),
+            Some(None) if myid.exists() => fs::remove_file(&myid),
+            Some(None) => Ok(()),
+        }
+        .map_err(|e| failed(&myid, e))?;
         let mut text = format!("dataDir={}\n", data.display());
         for line in &self.lines {
             text.push_str(line);
@@ -296,6 +311,31 @@ impl Member {
             // Polled: std has no wait with a deadline.
             std::thread::sleep(POLL);
         }
+    }
+
+    /// Waits for it to end by itself: its exit code.
+    ///
+    /// # Errors
+    /// It goes on, or a signal ended it.
+    pub fn ends(&mut self) -> Result<i32, String> {
+        let status = self.reap()?;
+        status
+            .code()
+            .ok_or_else(|| format!("{}: {status}", self.id()))
+    }
+
+    /// The line of its output that holds all of these words.
+    ///
+    /// # Errors
+    /// No line does.
+    pub fn line(&self, words: &[&str]) -> Result<String, String> {
+        let printed = self.printed();
+        let found = printed
+            .lines()
+            .find(|line| words.iter().all(|word| line.contains(word)));
+        found
+            .map(ToOwned::to_owned)
+            .ok_or_else(|| format!("{} does not say {words:?}:\n{}", self.id(), self.log_tail()))
     }
 
     /// Removes everything it has stored; `myid` is written anew at the next start.

@@ -3,6 +3,8 @@
 //! Owns: the members, the network, the taps, the load, and the folder that holds everything (kept when
 //! a story fails). Does not know: the order of acts, which is a story's own.
 
+mod apart;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -25,6 +27,8 @@ use super::tap::{Sync, Taps, kind};
 use super::tree;
 use super::verify;
 
+pub use apart::Disk;
+
 /// What may be different from one story to another.
 #[derive(Debug, Clone, Default)]
 pub struct Setting {
@@ -34,6 +38,8 @@ pub struct Setting {
     /// Members are configured by the story, one after another, and by reconfig; without taps, since all
     /// have to hold the same text.
     pub grows: bool,
+    /// Members reach each other without taps: the offered addresses are the real ones.
+    pub plain: bool,
     /// `initLimit`, ticks, if not the usual one.
     pub init_limit: Option<u32>,
     /// Further lines of every zoo.cfg.
@@ -87,7 +93,7 @@ impl Stage {
             false => Net::loopback()?,
         };
         let at = |id: u8, port: u16| SocketAddr::from((net.address(id), port));
-        let mut taps = match net.can_cut() || setting.grows {
+        let mut taps = match net.can_cut() || setting.grows || setting.plain {
             true => None,
             false => Some(Taps::new(
                 &ids,

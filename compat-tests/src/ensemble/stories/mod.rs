@@ -4,6 +4,7 @@
 //! but for how many a story needs.
 
 mod cuts;
+mod faults;
 mod five;
 mod follower;
 mod grow;
@@ -41,7 +42,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const STORIES: [Story; 8] = [
+pub const STORIES: [Story; 9] = [
     Story {
         name: "follower",
         about: "member 1 follows: DIFF, SNAP under load, DIFF from the log, kill -9 of the leader and \
@@ -94,6 +95,14 @@ pub const STORIES: [Story; 8] = [
         voters: 3,
         setting: Setting::default,
         play: poison::play,
+    },
+    Story {
+        name: "faults",
+        about: "full disks, no id, an unknown id, two servers of one id, a leader that \
+                stands still",
+        voters: 3,
+        setting: faults::setting,
+        play: faults::play,
     },
     Story {
         name: "scripted",
