@@ -100,6 +100,7 @@ pub fn method(cli: &Cli) -> Vec<String> {
             "second of a tree of {}; it is away for {} s at least, and for DIFF misses at least {} transactions.",
             cli.tree_keys, args.away, args.missed
         ),
+        "snapshotSizeFactor=0 in both, so that the log is sent whatever the size of its files.".into(),
     ]
 }
 
