@@ -91,7 +91,7 @@ pub(crate) struct Learner {
     config: Option<QuorumConfig>,
     /// Proposals that are logged and not committed, of this leader's link.
     pending: VecDeque<Zxid>,
-    /// When those were made that came behind UPTODATE and are not committed.
+    /// When those were made that came behind UPTODATE and are not both durable and committed.
     made_ms: VecDeque<(Zxid, i64)>,
     /// When the leader's epoch was known, monotonic milliseconds.
     sync_began_ms: i64,
@@ -731,9 +731,10 @@ impl Learner {
             }
             self.send(c, Packet::new(PacketKind::Ack, zxid.0));
         }
+        self.forget_times(c);
     }
 
-    /// When a proposal that waits for its commit was made.
+    /// When a proposal was made that waits for its commit, or for the disk.
     fn time_of(&self, zxid: Zxid) -> Option<i64> {
         let (first, _) = self.made_ms.front()?;
         let at = usize::try_from(zxid.0.checked_sub(first.0)?).ok()?;
@@ -747,7 +748,13 @@ impl Learner {
         if let Some(made_ms) = self.time_of(zxid) {
             c.counts.commit_latency_ms.add_since(made_ms, c.wall_ms);
         }
-        while self.made_ms.front().is_some_and(|(at, _)| *at <= zxid) {
+        self.forget_times(c);
+    }
+
+    /// Of what is committed and durable nothing is timed any more.
+    fn forget_times(&mut self, c: &Common) {
+        let settled = c.committed.min(c.durable);
+        while self.made_ms.front().is_some_and(|(at, _)| *at <= settled) {
             self.made_ms.pop_front();
         }
     }
