@@ -100,6 +100,7 @@ def main():
             tell("loss")
         except exceptions.KazooException as error:
             tell("wrong", repr(error))
+        # The rhythm of the load, which lasts as long as the story: nothing is awaited.
         time.sleep(PAUSE)
     if not lost.is_set():
         zk.stop()

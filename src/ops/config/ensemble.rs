@@ -62,7 +62,7 @@ pub struct EnsembleConfig {
     pub election_port_bind_retry: Option<u32>,
     /// Bind the wildcard in the place of the own addresses.
     pub listen_on_all_ips: bool,
-    /// Port on which a follower or a leader serves observers.
+    /// Port on which a follower serves observers.
     pub observer_master_port: Option<u16>,
     /// Bytes of committed packets that an observer master keeps for observers that come back.
     pub observer_master_bytes: u64,

@@ -130,6 +130,7 @@ public final class Endure {
                     tell("wrong " + e);
                 }
             }
+            // The rhythm of the load, which lasts as long as the story: nothing is awaited.
             Thread.sleep(PAUSE);
         }
         if (!expired) {

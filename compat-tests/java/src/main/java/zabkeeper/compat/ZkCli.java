@@ -155,6 +155,7 @@ public final class ZkCli {
                 System.out.println("NO EVENT " + text);
                 return;
             }
+            // Polled, with the bound above: what is printed cannot be waited on.
             Thread.sleep(5);
         }
     }
