@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use zk_wire::OpCode;
 use zk_wire::quorum::body::{
-    AckEpoch, InformActivate, LeaderInfo, LearnerInfo, PROTOCOL, Request, Revalidate, Revalidated,
+    AckEpoch, InformActivate, LeaderInfo, PROTOCOL, Request, Revalidate, Revalidated,
     encode_touches,
 };
 use zk_wire::quorum::packet::{Packet, PacketKind};
@@ -24,6 +24,7 @@ use zk_wire::quorum::packet::{Packet, PacketKind};
 use crate::common::Common;
 use crate::ids::{LinkId, Sid, Zxid};
 use crate::io::{Act, Base, StreamPlan, Tell};
+use crate::leader::hello::Hello;
 use crate::leader::plan::{Facts, Row, plan};
 use crate::leader::{Handler, Kind, Stage, base_name, first_packet};
 use crate::limits::{HELD_BYTES, LEARNERS_MAX, RELAYED_MAX};
@@ -338,37 +339,9 @@ impl ObserverMaster {
 
     /// OBSERVERINFO. The epoch is settled already.
     fn greeted(&mut self, c: &mut Common, link: LinkId, packet: &Packet) -> Result<(), String> {
-        if packet.kind != PacketKind::ObserverInfo {
-            return Err(format!(
-                "its first packet is {}, and only observers are served here",
-                packet.kind
-            ));
-        }
-        let info = match &packet.data {
-            None => None,
-            Some(data) => Some(
-                LearnerInfo::decode(data).map_err(|error| format!("its first packet: {error}"))?,
-            ),
-        };
-        if let Some(info) = info.as_ref().filter(|info| info.protocol < PROTOCOL) {
-            return Err(format!("it speaks protocol 0x{:x}", info.protocol));
-        }
-        let mine = c.view.committed().version;
-        if let Some(info) = info.as_ref().filter(|info| info.config_version > mine) {
-            return Err(format!(
-                "it has configuration 0x{:x}, here holds 0x{mine:x}",
-                info.config_version
-            ));
-        }
-        let sid = match info {
-            Some(info) => Sid(info.sid),
-            None => {
-                self.anonymous -= 1;
-                Sid(self.anonymous)
-            }
-        };
-        if sid == c.me() {
-            return Err(format!("it says that it is server {sid}, which I am"));
+        let Hello { kind, sid, .. } = Hello::read(c, packet, &mut self.anonymous)?;
+        if kind != Kind::Observer {
+            return Err("only observers are served here".into());
         }
         for old in self.links(|h| h.stage > Stage::Connected && h.sid == sid) {
             let why = format!("server {sid} has connected again");
@@ -378,7 +351,7 @@ impl ObserverMaster {
             return Ok(());
         };
         h.sid = sid;
-        h.kind = Kind::Observer;
+        h.kind = kind;
         h.stage = Stage::Told;
         h.deadline_ms = c.now_ms + c.settings.init_ms();
         let body = LeaderInfo { protocol: PROTOCOL };

@@ -4,13 +4,14 @@
 use alloc::format;
 use alloc::string::String;
 
-use zk_wire::quorum::body::{AckEpoch, LeaderInfo, LearnerInfo, PROTOCOL};
+use zk_wire::quorum::body::{AckEpoch, LeaderInfo, PROTOCOL};
 use zk_wire::quorum::packet::{Packet, PacketKind};
 
+use super::hello::Hello;
 use super::plan::{Facts, Row, plan};
 use super::{Ack, Handler, Kind, Leader, Phase, Stage};
 use crate::common::{Common, Turn};
-use crate::ids::{LinkId, Sid, Zxid};
+use crate::ids::{LinkId, Zxid};
 use crate::io::{Act, Base, StreamPlan, Tell};
 use crate::limits::{EPOCH_MAX, HANDOFF_TXNS, LEARNERS_MAX};
 use crate::rules::Rule;
@@ -73,44 +74,14 @@ impl Leader {
 
     /// FOLLOWERINFO or OBSERVERINFO.
     fn greeted(&mut self, c: &mut Common, link: LinkId, packet: &Packet) -> Result<Turn, String> {
-        let kind = match packet.kind {
-            PacketKind::FollowerInfo => Kind::Follower,
-            PacketKind::ObserverInfo => Kind::Observer,
-            other => return Err(format!("its first packet is {other}")),
-        };
-        let info = match &packet.data {
-            // A server without an id: the newest form of everything else.
-            None => LearnerInfo {
-                sid: -1,
-                protocol: PROTOCOL,
-                config_version: 0,
-            },
-            Some(data) => {
-                LearnerInfo::decode(data).map_err(|error| format!("its first packet: {error}"))?
-            }
-        };
-        if info.protocol < PROTOCOL {
-            return Err(format!("it speaks protocol 0x{:x}", info.protocol));
-        }
-        let sid = if packet.data.is_some() {
-            Sid(info.sid)
-        } else {
-            self.anonymous -= 1;
-            Sid(self.anonymous)
-        };
-        let mine = c.view.committed().version;
-        if info.config_version > mine {
-            return Err(format!(
-                "it has configuration 0x{:x}, here holds 0x{mine:x}",
-                info.config_version
-            ));
-        }
-        let accepted = Zxid(packet.zxid).epoch();
+        let hello = Hello::read(c, packet, &mut self.anonymous)?;
+        let Hello {
+            kind,
+            sid,
+            accepted,
+        } = hello;
         if accepted >= EPOCH_MAX {
             return Err(format!("it has accepted epoch {accepted}"));
-        }
-        if sid == c.me() {
-            return Err(format!("it says that it is server {sid}, which I am"));
         }
         let before = self.links(|h| h.stage > Stage::Connected && h.sid == sid);
         for old in before {

@@ -9,6 +9,7 @@
 //! PROPOSALs and COMMITs in one order without a gap.
 
 mod handler;
+pub(crate) mod hello;
 mod learners;
 pub mod plan;
 mod proposals;
