@@ -35,13 +35,15 @@ else
     play cuts J,Z,Z
     play cuts Z,Z,Z
     play five Z,J,Z,J,J,Jo
-    play follower Z,J3.8.4,J3.8.4
+    play follower Z,J3.8.4,J3.8.4,Zo
     play leader J3.8.4,J3.8.4,Z
-    play follower Z,J3.8.6,J3.8.6
+    play follower Z,J3.8.6,J3.8.6,Zo
     play leader J3.8.6,J3.8.6,Z
     play scripted Z,Z,Z
     play poison Z,J,Z
     play faults Z,Z,Z
+    play masters J,Z,Z,Zo,Jo
+    play oracle J,Z
     play grow Z,Z,J,Z,Z,Zo,Jo
     play rolling J,J,J --then Z,Z,Z
 fi

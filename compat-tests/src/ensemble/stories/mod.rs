@@ -9,6 +9,8 @@ mod five;
 mod follower;
 mod grow;
 mod leader;
+mod masters;
+mod oracle;
 mod poison;
 mod rolling;
 mod scripted;
@@ -42,7 +44,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const STORIES: [Story; 9] = [
+pub const STORIES: [Story; 11] = [
     Story {
         name: "follower",
         about: "member 1 follows: DIFF, SNAP under load, DIFF from the log, kill -9 of the leader and \
@@ -87,6 +89,20 @@ pub const STORIES: [Story; 9] = [
         voters: 5,
         setting: grow::setting,
         play: grow::play,
+    },
+    Story {
+        name: "masters",
+        about: "observers are served by followers, and go to another when theirs dies",
+        voters: 3,
+        setting: masters::setting,
+        play: masters::play,
+    },
+    Story {
+        name: "oracle",
+        about: "two voters, each alone in turn, as their oracles say",
+        voters: 2,
+        setting: Setting::default,
+        play: oracle::play,
     },
     Story {
         name: "poison",
