@@ -31,7 +31,7 @@ help:
 	@echo 'make test     everything that CI runs'
 	@echo 'make check    format, lint, unit tests, a thousand differential operations'
 	@echo 'make soak     the same tests for longer'
-	@echo 'make sim      twenty thousand seeds of the simulator'
+	@echo 'make sim      tens of thousands of seeds of the simulator, one server and ensembles'
 	@echo 'make compare  the measured comparison with Apache ZooKeeper'
 	@echo 'make advisories  known vulnerabilities of dependencies (needs the network)'
 
@@ -76,6 +76,7 @@ soak: setup rocksdb
 sim:
 	cargo build --release --locked -p zk-sim
 	$(CARGO_TARGET_DIR)/release/sim --seeds 0..20000 --require-coverage --threads 2
+	$(CARGO_TARGET_DIR)/release/sim --cluster --seeds 0..30000 --require-coverage --threads 2
 	$(SCRIPTS)/must-fail.sh $(CARGO_TARGET_DIR)/release/sim --seeds 0..20 --no-fsync
 
 compare: setup build

@@ -59,10 +59,10 @@ stage 'fixtures' "$scripts/fixtures.sh" --check
 
 case "$mode" in
 soak)
-    seeds=20000 differential_rounds=100 crash_rounds=300 fuzz_seconds=120 free_rounds=20
+    seeds=20000 differential_rounds=100 crash_rounds=300 fuzz_seconds=120 free_rounds=20 mixes=all
     ;;
 *)
-    seeds=2000 differential_rounds=20 crash_rounds=20 fuzz_seconds=10 free_rounds=2
+    seeds=2000 differential_rounds=20 crash_rounds=20 fuzz_seconds=10 free_rounds=2 mixes=
     ;;
 esac
 
@@ -80,7 +80,7 @@ stage 'differential: our logs, read by Java' "$scripts/java-reads-our-log.sh" "$
 stage 'free interleaving' "$tools/differential" --scripts "$work" --mode free --start-zabkeeper "$binary" \
     --seed 1 --rounds "$free_rounds" --ops 50000
 stage 'kill -9, faults and damage' "$tools/crash" --zabkeeper "$binary" --rounds "$crash_rounds"
-stage 'ensembles' "$scripts/ensembles.sh" "$tools" "$binary"
+stage 'ensembles' "$scripts/ensembles.sh" "$tools" "$binary" "$mixes"
 stage 'foreign clients' "$scripts/clients.sh" "$binary"
 stage 'load generator' "$root/benches/compare" --quick --only get,create,tree --zabkeeper "$binary"
 finish

@@ -144,6 +144,12 @@ impl Net {
         Ipv4Addr::new(a, b, c, id)
     }
 
+    /// Another one, on loopback.
+    pub fn second_address(&self, id: u8) -> Ipv4Addr {
+        let [a, b, c] = self.base;
+        Ipv4Addr::new(a, b, c, id + 100)
+    }
+
     /// Where a member's clients connect.
     pub fn client(&self, id: u8) -> SocketAddr {
         SocketAddr::from((self.address(id), CLIENT_PORT))

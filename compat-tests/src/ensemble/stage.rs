@@ -40,6 +40,8 @@ pub struct Setting {
     pub grows: bool,
     /// Members reach each other without taps: the offered addresses are the real ones.
     pub plain: bool,
+    /// Every member has two addresses; without taps.
+    pub two_addresses: bool,
     /// `initLimit`, ticks, if not the usual one.
     pub init_limit: Option<u32>,
     /// Further lines of every zoo.cfg.
@@ -93,7 +95,8 @@ impl Stage {
             false => Net::loopback()?,
         };
         let at = |id: u8, port: u16| SocketAddr::from((net.address(id), port));
-        let mut taps = match net.can_cut() || setting.grows || setting.plain {
+        let plain = setting.plain || setting.two_addresses;
+        let mut taps = match net.can_cut() || setting.grows || plain {
             true => None,
             false => Some(Taps::new(
                 &ids,
@@ -124,6 +127,10 @@ impl Stage {
                 "preAllocSize=1024".into(),
             ];
             let mut properties = vec!["-Dzookeeper.extendedTypesEnabled=true".to_owned()];
+            if setting.two_addresses {
+                // The key in zoo.cfg turns the handshake on, this the reading of such lines.
+                properties.push("-Dzookeeper.multiAddress.enabled=true".into());
+            }
             if setting.grows {
                 lines.push("reconfigEnabled=true".into());
                 lines.push("standaloneEnabled=false".into());
@@ -144,8 +151,15 @@ impl Stage {
                 let quorum = port(taps.is_some(), QUORUM_PORT);
                 let election = port(votes_tapped, ELECTION_PORT);
                 let role = if other.observer { ":observer" } else { "" };
+                let second = match setting.two_addresses {
+                    true => {
+                        let address = net.second_address(other.id);
+                        format!("|{address}:{quorum}:{election}")
+                    }
+                    false => String::new(),
+                };
                 lines.push(format!(
-                    "server.{}={}:{quorum}:{election}{role}",
+                    "server.{}={}:{quorum}:{election}{second}{role}",
                     other.id,
                     net.address(other.id)
                 ));

@@ -3,6 +3,7 @@
 //! Owns: their names, what each is about, and the folder of a run. Does not know: who the members are,
 //! but for how many a story needs.
 
+mod addresses;
 mod cuts;
 mod faults;
 mod five;
@@ -44,7 +45,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const STORIES: [Story; 11] = [
+pub const STORIES: [Story; 12] = [
     Story {
         name: "follower",
         about: "member 1 follows: DIFF, SNAP under load, DIFF from the log, kill -9 of the leader and \
@@ -96,6 +97,13 @@ pub const STORIES: [Story; 11] = [
         voters: 3,
         setting: masters::setting,
         play: masters::play,
+    },
+    Story {
+        name: "addresses",
+        about: "two addresses of each member, with the handshake that names them",
+        voters: 3,
+        setting: addresses::setting,
+        play: addresses::play,
     },
     Story {
         name: "oracle",
