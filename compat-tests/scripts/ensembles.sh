@@ -44,6 +44,7 @@ else
     play poison Z,J,Z
     play faults Z,Z,Z
     play masters J,Z,Z,Zo,Jo
+    play large Z,Z,J
     play oracle J,Z
     play addresses J,Z,Z
     play grow Z,Z,J,Z,Z,Zo,Jo

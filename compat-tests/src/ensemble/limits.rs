@@ -48,3 +48,9 @@ pub const NETWORKS: u8 = 200;
 pub const DIAL: Duration = Duration::from_secs(1);
 /// Size of a member's disk in the story that fills it.
 pub const DISK_KIB: u32 = 32 << 10;
+/// Folders of the tree that is large beside a log.
+pub const LARGE_FOLDERS: usize = 50;
+/// Nodes below them.
+pub const LARGE_NODES: usize = 15_000;
+/// Bytes of each.
+pub const LARGE_BYTES: usize = 4_000;

@@ -9,6 +9,7 @@ mod faults;
 mod five;
 mod follower;
 mod grow;
+mod large;
 mod leader;
 mod masters;
 mod oracle;
@@ -45,7 +46,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const STORIES: [Story; 12] = [
+pub const STORIES: [Story; 13] = [
     Story {
         name: "follower",
         about: "member 1 follows: DIFF, SNAP under load, DIFF from the log, kill -9 of the leader and \
@@ -90,6 +91,13 @@ pub const STORIES: [Story; 12] = [
         voters: 5,
         setting: grow::setting,
         play: grow::play,
+    },
+    Story {
+        name: "large",
+        about: "a tree of tens of megabytes is sent under load, by one leader and by the next",
+        voters: 3,
+        setting: large::setting,
+        play: large::play,
     },
     Story {
         name: "masters",
