@@ -37,7 +37,7 @@ const ROTATE: Duration = Duration::from_secs(60);
 impl Gauges for Serving {
     fn gauges(&self) -> Option<GaugeValues> {
         let shared = self.shared()?;
-        let mode = mode(&shared)?;
+        let mode = mode(&shared).or_else(|| leads(&shared))?;
         Some(gauges(self, &shared, mode))
     }
 
@@ -45,6 +45,13 @@ impl Gauges for Serving {
         let mode = self.shared().and_then(|shared| mode(&shared));
         mode.unwrap_or(ServerMode::Standalone)
     }
+}
+
+/// A leader that serves no clients (`leaderServes`) has no words, but what it measures is there.
+fn leads(shared: &Shared) -> Option<ServerMode> {
+    let status = (*shared.status.lock())?;
+    let leads = status.state == zk_wire::quorum::notification::PeerState::Leading;
+    (leads && status.established).then_some(ServerMode::Leader)
 }
 
 fn gauges(serving: &Serving, shared: &Shared, mode: ServerMode) -> GaugeValues {

@@ -8,10 +8,12 @@ use zk_wire::{Code, OpCode};
 
 use crate::harness::{BOUND, Nothing, await_that, create, set, start, try_start, watch};
 
-const PROMETHEUS: &str =
+/// The line of zoo.cfg that has metrics served over HTTP.
+pub const PROMETHEUS: &str =
     "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider";
 
-fn http(address: SocketAddr, method: &str, path: &str) -> (String, String) {
+/// What comes back over HTTP: head and body.
+pub fn http(address: SocketAddr, method: &str, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).expect("it accepts");
     stream.set_read_timeout(Some(BOUND)).expect("a timeout");
     let request = format!(

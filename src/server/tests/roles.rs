@@ -14,6 +14,7 @@ use zk_wire::quorum::notification::PeerState;
 use zk_wire::{Code, OpCode};
 
 use crate::harness::{Client, await_that, create, word_at};
+use crate::metrics::{PROMETHEUS, http};
 
 /// Ports that nobody listens on at this moment, all different.
 fn ports<const N: usize>() -> [u16; N] {
@@ -172,7 +173,13 @@ fn without_a_quorum_clients_may_read() {
 fn a_leader_that_serves_nobody_leads() {
     let mut ensemble = Ensemble::voters::<3>();
     for id in 1..=3 {
-        ensemble.start(id, &["leaderServes=no"]);
+        let settings = [
+            "leaderServes=no",
+            PROMETHEUS,
+            "metricsProvider.httpHost=127.0.0.1",
+            "metricsProvider.httpPort=0",
+        ];
+        ensemble.start(id, &settings);
     }
     let serving = |ensemble: &Ensemble| -> Vec<usize> {
         (1..=3).filter(|id| ensemble.isro(*id) == "rw").collect()
@@ -197,6 +204,11 @@ fn a_leader_that_serves_nobody_leads() {
     );
     assert_eq!(client.get("/a"), b"1");
     assert_eq!(ensemble.isro(leader), "null");
+    let address = ensemble.server(leader).metrics_address();
+    let (_, body) = http(address.expect("a listener"), "GET", "/metrics");
+    let value = |name: &str| body.lines().find_map(|line| line.strip_prefix(name));
+    assert_eq!(value("synced_followers "), Some("2"), "{body}");
+    assert_eq!(value("num_alive_connections "), Some("0"), "{body}");
 }
 
 #[test]
