@@ -25,6 +25,7 @@ pub mod dice;
 pub mod limits;
 pub mod model;
 pub mod plan;
+mod post;
 pub mod run;
 pub mod script;
 

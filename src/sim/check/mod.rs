@@ -16,7 +16,7 @@
 
 mod recover;
 mod sessions;
-mod stream;
+pub(crate) mod stream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -34,20 +34,20 @@ use crate::model::{self, Fired, Ids, Kind, Rules, State};
 
 pub use recover::compare;
 use sessions::Sessions;
-use stream::Stream;
+use stream::{History, Stream};
 
 /// What is wrong, in words.
 pub type Verdict = Result<(), String>;
 
 /// A write's outcome, as its connection must see it.
 #[derive(Debug, Clone)]
-struct Expected {
+pub(crate) struct Expected {
     /// `None`: it has no transaction of its own, and the reply the zxid of its moment, which is
     /// not before `after`.
-    zxid: Option<i64>,
-    after: i64,
-    err: i32,
-    body: Rc<[u8]>,
+    pub zxid: Option<i64>,
+    pub after: i64,
+    pub err: i32,
+    pub body: Rc<[u8]>,
 }
 
 /// One transaction of the history.
@@ -60,13 +60,13 @@ struct Past {
 
 /// A request that the core is to judge.
 #[derive(Debug, Clone)]
-struct Request {
-    conn: ConnId,
-    session: i64,
-    xid: i32,
-    op: OpCode,
-    body: Bytes,
-    ids: Ids,
+pub(crate) struct Request {
+    pub conn: ConnId,
+    pub session: i64,
+    pub xid: i32,
+    pub op: OpCode,
+    pub body: Bytes,
+    pub ids: Ids,
 }
 
 #[derive(Debug)]
@@ -251,7 +251,10 @@ impl Judge {
             rules: &self.rules,
             applied: self.state(self.applied),
             session: request.session,
-            live: self.sessions.is_live(request.session),
+            standing: match self.sessions.is_live(request.session) {
+                true => Ok(()),
+                false => Err(-112),
+            },
             ids: &request.ids,
             zxid,
             time,
@@ -596,10 +599,6 @@ impl Judge {
         }
     }
 
-    fn session_made(&self, session: i64) -> i64 {
-        self.made.get(&session).copied().unwrap_or_default()
-    }
-
     /// A connection has sent these bytes, and `closing` says whether it ends.
     pub fn output(
         &mut self,
@@ -645,5 +644,35 @@ impl Judge {
             self.issued()
         );
         Ok(())
+    }
+}
+
+impl History for Judge {
+    fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    fn applied(&self) -> i64 {
+        self.applied
+    }
+
+    fn state(&self, zxid: i64) -> Rc<State> {
+        Judge::state(self, zxid).clone()
+    }
+
+    fn fired(&self, behind: i64, upto: i64, each: &mut dyn FnMut(i64, &Fired)) {
+        for at in behind + 1..=upto {
+            for fired in self.history[at as usize - 1].fired.iter() {
+                each(at, fired);
+            }
+        }
+    }
+
+    fn session_made(&self, session: i64) -> i64 {
+        self.made.get(&session).copied().unwrap_or_default()
+    }
+
+    fn note(&mut self, seen: Seen) {
+        self.coverage.note(seen);
     }
 }

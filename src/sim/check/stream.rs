@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use jute::{Decode, Encode, Reader};
@@ -20,9 +21,9 @@ use zk_wire::client::{
 };
 use zk_wire::{OpCode, password};
 
-use super::{Expected, Judge, Request, Verdict, ensure};
+use super::{Expected, Request, Verdict, ensure};
 use crate::coverage::Seen;
-use crate::model::{self, Ids, Rules, State, WatchSet};
+use crate::model::{self, Fired, Ids, Rules, State, WatchSet};
 use crate::show;
 
 #[derive(Debug)]
@@ -64,9 +65,25 @@ enum Pending {
     },
 }
 
+/// What happened, and what of it the server of a connection has applied.
+pub(crate) trait History {
+    /// Settings.
+    fn rules(&self) -> &Rules;
+    /// The last zxid that a client of that server may be told.
+    fn applied(&self) -> i64;
+    /// The state at a zxid.
+    fn state(&self, zxid: i64) -> Rc<State>;
+    /// What watches may hear of behind one zxid and up to another, in order.
+    fn fired(&self, behind: i64, upto: i64, each: &mut dyn FnMut(i64, &Fired));
+    /// The zxid that made a session.
+    fn session_made(&self, session: i64) -> i64;
+    /// Something was met.
+    fn note(&mut self, seen: Seen);
+}
+
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     conn: ConnId,
     address: String,
     stage: Stage,
@@ -304,6 +321,50 @@ impl Stream {
         }
     }
 
+    /// The outcome of the write with this xid is known.
+    pub fn expect_of(&mut self, of: i32, outcome: Expected) {
+        for pending in &mut self.fifo {
+            if let Pending::Write { xid, expected, .. } = pending
+                && *xid == of
+            {
+                expected.get_or_insert(outcome);
+                return;
+            }
+        }
+    }
+
+    /// The session that is asked for, if it is not a new one, and the agreed timeout, while the
+    /// handshake is not answered.
+    pub fn connecting(&self) -> Option<(Option<i64>, i32)> {
+        match self.stage {
+            Stage::Connecting { session, timeout } => Some((session, timeout)),
+            Stage::New | Stage::Refused | Stage::Open(..) => None,
+        }
+    }
+
+    /// Why it must end, if it must.
+    pub fn must_end(&self) -> Option<&'static str> {
+        self.end
+    }
+
+    /// Requests and handshakes without an answer.
+    pub fn waiting(&self) -> usize {
+        self.fifo.len() + usize::from(self.connecting().is_some())
+    }
+
+    /// Its watches.
+    pub fn watches(&self) -> &WatchSet {
+        &self.watches
+    }
+
+    /// Everything is told that its server has applied.
+    pub fn all_told(&mut self, judge: &dyn History) -> Verdict {
+        match self.stage {
+            Stage::Open(..) => self.move_to(judge.applied(), judge),
+            Stage::New | Stage::Refused | Stage::Connecting { .. } => Ok(()),
+        }
+    }
+
     pub fn connected(&mut self, grant: Option<Grant>, applied: i64) -> Verdict {
         if let Stage::Connecting { .. } = self.stage {
             self.stage = match grant {
@@ -324,7 +385,7 @@ impl Stream {
     pub fn output(
         &mut self,
         bytes: &[u8],
-        judge: &mut Judge,
+        judge: &mut dyn History,
         tell: &mut dyn FnMut(fmt::Arguments<'_>),
     ) -> Verdict {
         let mut rest = bytes;
@@ -343,7 +404,7 @@ impl Stream {
     fn sent(
         &mut self,
         frame: &[u8],
-        judge: &mut Judge,
+        judge: &mut dyn History,
         tell: &mut dyn FnMut(fmt::Arguments<'_>),
     ) -> Verdict {
         match self.stage {
@@ -382,10 +443,10 @@ impl Stream {
                 let body = reader.rest();
                 self.acknowledged = self.acknowledged.max(header.zxid);
                 ensure!(
-                    header.zxid <= judge.applied,
+                    header.zxid <= judge.applied(),
                     "zxid {:#x} is told, {:#x} is applied",
                     header.zxid,
-                    judge.applied
+                    judge.applied()
                 );
                 if header.xid == -1 {
                     tell(format_args!(
@@ -420,7 +481,7 @@ impl Stream {
         pending: Pending,
         header: &ReplyHeader,
         body: &[u8],
-        judge: &mut Judge,
+        judge: &mut dyn History,
     ) -> Verdict {
         match pending {
             Pending::Read {
@@ -431,10 +492,10 @@ impl Stream {
             } => {
                 let xid = if op == OpCode::Ping { -2 } else { xid };
                 self.move_to(header.zxid, judge)?;
-                let state = judge.state(header.zxid).clone();
+                let state = judge.state(header.zxid);
                 let answer = model::read(
                     &state,
-                    &judge.rules,
+                    judge.rules(),
                     session,
                     &ids,
                     &mut self.watches,
@@ -456,7 +517,7 @@ impl Stream {
                 );
                 let told = std::mem::take(&mut self.caught_up);
                 if !told.is_empty() {
-                    judge.coverage.note(Seen::CaughtUp);
+                    judge.note(Seen::CaughtUp);
                 }
                 ensure!(
                     told == answer.events,
@@ -507,7 +568,7 @@ impl Stream {
                 self.bare(header, b"", (xid, 0, 0))
             }
             Pending::Unknown { xid } => {
-                judge.coverage.note(Seen::UnknownOp);
+                judge.note(Seen::UnknownOp);
                 self.bare(header, body, (xid, -1, -6))?;
                 self.must_close("the operation is unknown");
                 Ok(())
@@ -533,7 +594,7 @@ impl Stream {
         Ok(())
     }
 
-    fn event(&mut self, header: &ReplyHeader, body: &[u8], judge: &mut Judge) -> Verdict {
+    fn event(&mut self, header: &ReplyHeader, body: &[u8], judge: &mut dyn History) -> Verdict {
         let event =
             WatcherEvent::decode(&mut Reader::new(body)).map_err(|e| format!("no event: {e}"))?;
         ensure!(
@@ -547,7 +608,7 @@ impl Stream {
         }
         self.nothing_caught_up()?;
         self.advance(header.zxid, judge)?;
-        judge.coverage.note(Seen::Event);
+        judge.note(Seen::Event);
         let told = (header.zxid, event.kind, path);
         let expected = self.untold.pop_front();
         ensure!(
@@ -558,30 +619,31 @@ impl Stream {
     }
 
     /// Moves the position on to where a reply stands: every event up to there was told.
-    fn move_to(&mut self, zxid: i64, judge: &Judge) -> Verdict {
+    fn move_to(&mut self, zxid: i64, judge: &dyn History) -> Verdict {
         self.advance(zxid, judge)?;
         ensure!(
             self.untold.is_empty(),
-            "a reply of {zxid:#x} comes before the events {:?}",
+            "at {zxid:#x} the events {:?} have not been told",
             self.untold
         );
         Ok(())
     }
 
-    fn advance(&mut self, zxid: i64, judge: &Judge) -> Verdict {
+    fn advance(&mut self, zxid: i64, judge: &dyn History) -> Verdict {
         ensure!(
             zxid >= self.position,
             "{zxid:#x} after {:#x}: back in time",
             self.position
         );
-        for at in self.position + 1..=zxid {
-            let since = self.ids_since.iter().rev().find(|(from, _)| *from < at);
-            let ids = since.map_or(&self.ids, |(_, ids)| ids).clone();
-            for fired in judge.history[at as usize - 1].fired.iter() {
-                for (kind, path) in self.watches.fire(fired, &ids) {
-                    self.untold.push_back((at, kind, path));
+        let (position, watches, untold) = (self.position, &mut self.watches, &mut self.untold);
+        if !watches.is_empty() {
+            judge.fired(position, zxid, &mut |at, fired| {
+                let since = self.ids_since.iter().rev().find(|(from, _)| *from < at);
+                let ids = since.map_or(&self.ids, |(_, ids)| ids);
+                for (kind, path) in watches.fire(fired, ids) {
+                    untold.push_back((at, kind, path));
                 }
-            }
+            });
         }
         self.position = zxid;
         Ok(())
@@ -597,7 +659,7 @@ impl Stream {
     }
 
     /// Nothing is left to be answered or told.
-    pub fn at_rest(&mut self, judge: &Judge) -> Verdict {
+    pub fn at_rest(&mut self, judge: &dyn History) -> Verdict {
         if matches!(self.stage, Stage::Connecting { .. }) || self.greets {
             return Err(format!("for its handshake: {:?}", self.stage));
         }
@@ -609,7 +671,7 @@ impl Stream {
         }
         self.nothing_caught_up()?;
         if let Stage::Open(..) = self.stage {
-            self.move_to(judge.applied, judge)?;
+            self.move_to(judge.applied(), judge)?;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use zk_zab::Zxid;
 use super::coverage;
 use super::net::Place;
 use super::node::{Ask, Session};
+use super::users::User;
 use super::world::{Event, Phase, World};
 use crate::dice::Dice;
 use crate::workload::open_acl;
@@ -32,7 +33,9 @@ pub struct Client {
     number: usize,
     /// 0 is none.
     session: i64,
-    at: Option<(Place, u64)>,
+    pub(super) at: Option<(Place, u64)>,
+    /// Of a whole server.
+    pub(super) user: User,
     conn: u64,
     /// The handshake has no answer yet.
     connecting: bool,
@@ -41,12 +44,12 @@ pub struct Client {
     /// when it began.
     under_way: BTreeMap<i32, (bool, Zxid)>,
     seen: Zxid,
-    last: Last,
+    pub(super) last: Last,
 }
 
 /// The last write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Last {
+pub(super) enum Last {
     Working,
     Wanted,
     UnderWay(i32),
@@ -60,6 +63,7 @@ impl Client {
             number,
             session: 0,
             at: None,
+            user: User::new(number),
             conn: 0,
             connecting: false,
             next: 1,
@@ -124,6 +128,9 @@ impl World {
     pub(super) fn client(&mut self, number: usize) -> Result<(), String> {
         let think = 1 + self.plan.think.draw(&mut self.dice);
         self.after(think, Event::Client(number));
+        if self.plan.real {
+            return self.user(number);
+        }
         let client = &self.clients[number];
         let here = client.at.filter(|(place, life)| {
             let machine = &self.machines[*place];
@@ -265,18 +272,22 @@ impl World {
     }
 
     /// A client has its session, or none.
-    pub(super) fn connected(&mut self, conn: u64, session: Option<(i64, i32)>) {
+    pub(super) fn connected(
+        &mut self,
+        conn: u64,
+        session: Option<(i64, i32)>,
+    ) -> Result<(), String> {
+        if self.granted(conn, session)? {
+            return Ok(());
+        }
         let Some(number) = self.client_of(conn) else {
-            return;
+            return Ok(());
         };
         match session {
             Some((id, _)) => {
                 let client = &mut self.clients[number];
                 client.connecting = false;
-                let went_on = std::mem::replace(&mut client.session, id) == id;
-                if went_on && self.plan.real {
-                    self.coverage.note(coverage::REATTACHED);
-                }
+                client.session = id;
                 self.line(format_args!("client {number} has session 0x{id:x}"));
             }
             None => {
@@ -284,6 +295,7 @@ impl World {
                 self.over(number);
             }
         }
+        Ok(())
     }
 
     /// A client's session is over.
@@ -294,7 +306,15 @@ impl World {
     }
 
     /// A session is at another connection of a server, or nowhere.
-    pub(super) fn detached(&mut self, place: Place, session: i64, now: Option<u64>) {
+    pub(super) fn detached(
+        &mut self,
+        place: Place,
+        session: i64,
+        now: Option<u64>,
+    ) -> Result<(), String> {
+        if self.plan.real {
+            return self.let_go(place, session, now);
+        }
         for number in 0..self.clients.len() {
             let client = &self.clients[number];
             let here = client.at.is_some_and(|(at, _)| at == place);
@@ -307,10 +327,12 @@ impl World {
                 Some(_) => {}
             }
         }
+        Ok(())
     }
 
     /// A server has ended all its clients.
     pub(super) fn disconnected(&mut self, place: Place) {
+        self.all_gone(place);
         for number in 0..self.clients.len() {
             if self.clients[number].at.is_some_and(|(at, _)| at == place) {
                 self.give_up(number);

@@ -32,6 +32,13 @@ pub const ALL: &[&str] = &[
     WHOLE,
     EXPIRED,
     REATTACHED,
+    LEFT,
+    MOVED,
+    MULTI,
+    REAPED,
+    EVENT,
+    SET_WATCHES,
+    CAUGHT_UP,
 ];
 
 /// A leader was established while clients waited for answers.
@@ -89,6 +96,20 @@ pub const WHOLE: &str = "whole servers";
 pub const EXPIRED: &str = "session expired";
 /// A session went on at another server.
 pub const REATTACHED: &str = "session went on elsewhere";
+/// A client left its server for another.
+pub const LEFT: &str = "client left its server";
+/// A write came by a server that its session had left.
+pub const MOVED: &str = "session moved";
+/// A multi.
+pub const MULTI: &str = "multi";
+/// A container or a TTL node went.
+pub const REAPED: &str = "container or TTL node reaped";
+/// A watch fired.
+pub const EVENT: &str = "watch event";
+/// Watches were set again on another connection.
+pub const SET_WATCHES: &str = "watches set again";
+/// That told of what had been missed.
+pub const CAUGHT_UP: &str = "missed events told";
 
 /// What one run, or many, met.
 #[derive(Clone, Debug, Default)]

@@ -1,19 +1,18 @@
 //! A server as it is: the quorum layer with the node and the tree above it.
 //!
 //! Owns: the tree in memory, made anew from the records of the log and the store at a start and
-//! when another server's takes its place. Does not know: sockets, frames; clients hand over what a
-//! connection would.
+//! when another server's takes its place, and its clients' connections. Does not know: sockets.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use zk_core::acl::Ids;
 use zk_core::conn::ServeMode;
-use zk_core::io::{Grant, Input, Origin, Post, Reply, Submit};
+use zk_core::io::{Input, Origin, Submit};
 use zk_core::node::replay;
 use zk_core::peer::{Deed, Event};
-use zk_core::tree::{Need, Tree};
-use zk_core::watch::{Event as WatchEvent, Watches};
+use zk_core::tree::Tree;
+use zk_core::watch::Watches;
 use zk_core::{Config, ConnId, Node, Peer, SessionId};
 use zk_wire::quorum::notification::PeerState;
 use zk_wire::txn::header_of;
@@ -22,6 +21,8 @@ use zk_zab::{JobId, Now, Zab, Zxid};
 
 use super::disk::Disk;
 use super::node::{Ask, Core, Effect, Entry, Session, hash};
+use super::plugs::{Plugs, Sight};
+use crate::post::Note;
 
 /// Nodes that one turn of apply visits at most, for each record of its budget.
 const VISITS: usize = 4;
@@ -32,49 +33,12 @@ pub struct Member {
     peer: Peer,
     tree: Tree,
     watches: Watches,
+    plugs: Plugs,
+    serve: ServeMode,
     config: Arc<Config>,
     applied: Vec<Entry>,
     /// The job that puts another server's tree in force.
     switch: Option<JobId>,
-}
-
-/// What apply says while it has the tree.
-#[derive(Default)]
-struct Heard {
-    effects: Vec<Effect>,
-    applied: Vec<Zxid>,
-}
-
-impl Post for Heard {
-    fn before_write(
-        &mut self,
-        _tree: &Tree,
-        _watches: &mut Watches,
-        _conn: ConnId,
-    ) -> Result<(), Need> {
-        Ok(())
-    }
-
-    fn event(&mut self, _conn: ConnId, _zxid: Zxid, _event: WatchEvent, _path: &str) {}
-
-    fn done(&mut self, conn: ConnId, cxid: i32, reply: &Reply<'_>) {
-        let answer = Effect::Answered(conn.0, cxid, reply.zxid, reply.err);
-        self.effects.push(answer);
-    }
-
-    fn connected(&mut self, conn: ConnId, grant: Option<Grant>) {
-        let session = grant.map(|grant| (grant.session.0, grant.timeout_ms));
-        self.effects.push(Effect::Connected(conn.0, session));
-    }
-
-    fn detach(&mut self, session: SessionId, now: Option<ConnId>) {
-        let now = now.map(|conn| conn.0);
-        self.effects.push(Effect::Detached(session.0, now));
-    }
-
-    fn applied(&mut self, zxid: Zxid, _time_ms: i64) {
-        self.applied.push(zxid);
-    }
 }
 
 /// A durable transaction. While another server's tree is put in the place of this one's, the log
@@ -132,10 +96,58 @@ impl Member {
             peer: Peer::ensemble(node, zab),
             tree,
             watches: Watches::default(),
+            plugs: Plugs::default(),
+            serve: ServeMode::Closed,
             config,
             applied,
             switch: None,
         })
+    }
+
+    fn flush(&mut self, out: &mut Vec<Effect>) {
+        let mut sight = Sight {
+            config: &self.config,
+            tree: &self.tree,
+            watches: &mut self.watches,
+            serve: self.serve,
+        };
+        self.plugs.flush(&mut sight, out);
+    }
+
+    fn note(&mut self, note: Note, disk: &Disk, out: &mut Vec<Effect>) {
+        match note {
+            Note::Done(conn, cxid, zxid, err) => {
+                // A connection has sent it; who hands over values gets one.
+                if !self.plugs.has(conn.0) {
+                    out.push(Effect::Answered(conn.0, cxid, zxid, err));
+                }
+            }
+            Note::Connected(conn, grant) => {
+                let session = grant.map(|grant| (grant.session.0, grant.timeout_ms));
+                out.push(Effect::Connected(conn.0, session));
+            }
+            Note::Detached(session, now) => {
+                let now = now.map(|conn| conn.0);
+                out.push(Effect::Detached(session.0, now));
+            }
+            Note::Applied(zxid) => self.has_applied(zxid, disk, out),
+        }
+    }
+
+    fn has_applied(&mut self, zxid: Zxid, disk: &Disk, out: &mut Vec<Effect>) {
+        let Some(payload) = payload_of(disk, zxid) else {
+            out.push(Effect::Wrong(format!("{zxid} is applied and not durable")));
+            return;
+        };
+        let entry = (zxid, hash(&payload));
+        if !zxid.follows(self.end()) {
+            let end = self.end();
+            out.push(Effect::Wrong(format!("{zxid} is applied behind {end}")));
+        }
+        self.applied.push(entry);
+        let at = self.applied.len() - 1;
+        let asked = header_of(&payload).map_or((0, 0), |h| (h.client_id, h.cxid));
+        out.push(Effect::Applied { at, entry, asked });
     }
 
     fn event(&mut self, now: Now, event: Event, out: &mut Vec<Effect>) {
@@ -167,8 +179,15 @@ impl Member {
                 Deed::Load(need) => {
                     out.push(Effect::Wrong(format!("a whole tree misses {need:?}")))
                 }
-                Deed::Serve(ServeMode::Full | ServeMode::ReadOnly) => out.push(Effect::Serving),
-                Deed::Serve(ServeMode::Closed) => out.push(Effect::Rest),
+                Deed::Serve(mode) => {
+                    self.flush(out);
+                    self.plugs.clear(&mut self.watches);
+                    self.serve = mode;
+                    out.push(match mode {
+                        ServeMode::Full | ServeMode::ReadOnly => Effect::Serving,
+                        ServeMode::Closed => Effect::Rest,
+                    });
+                }
                 Deed::Config(_) => {}
             }
         }
@@ -185,7 +204,7 @@ impl Core for Member {
             match rebuild(&self.config, disk, &disk.store) {
                 Ok(tree) => {
                     self.tree = tree;
-                    self.watches = Watches::default();
+                    self.plugs.clear(&mut self.watches);
                     self.applied.clone_from(&disk.store);
                 }
                 Err(what) => out.push(Effect::Wrong(what)),
@@ -227,6 +246,39 @@ impl Core for Member {
         self.event(now, Event::Node(Input::Submit(submit)), out);
     }
 
+    fn open(&mut self, conn: u64, address: &str) {
+        self.plugs.open(conn, address);
+    }
+
+    fn frame(&mut self, now: Now, conn: u64, frame: &[u8], out: &mut Vec<Effect>) {
+        let mut sight = Sight {
+            config: &self.config,
+            tree: &self.tree,
+            watches: &mut self.watches,
+            serve: self.serve,
+        };
+        let heard = self.plugs.frame(conn, frame, now, &mut sight);
+        if let Some(touch) = heard.touch {
+            self.event(now, Event::Node(touch), out);
+        }
+        if let Some(submit) = heard.submit {
+            self.event(now, Event::Node(Input::Submit(submit)), out);
+        }
+        self.flush(out);
+    }
+
+    fn takes_frames(&self, conn: u64) -> bool {
+        self.plugs.takes_frames(conn)
+    }
+
+    fn hang_up(&mut self, conn: u64) {
+        self.plugs.hang_up(conn, &mut self.watches);
+    }
+
+    fn served(&self) -> Zxid {
+        self.tree.served_zxid()
+    }
+
     fn touch(&mut self, now: Now, session: Session, out: &mut Vec<Effect>) {
         let touched = Input::Touched {
             session: SessionId(session.id),
@@ -238,30 +290,19 @@ impl Core for Member {
 
     fn apply(&mut self, now: Now, most: usize, disk: &Disk, out: &mut Vec<Effect>) {
         let was = self.leads();
-        let mut heard = Heard::default();
+        let mut poster = self.plugs.poster(&self.config);
         let mut deeds = Vec::new();
         let done = self.peer.apply(
             &mut self.tree,
             &mut self.watches,
-            &mut heard,
+            &mut poster,
             most * VISITS,
             now,
             &mut deeds,
         );
-        for zxid in heard.applied {
-            let Some(payload) = payload_of(disk, zxid) else {
-                out.push(Effect::Wrong(format!("{zxid} is applied and not durable")));
-                continue;
-            };
-            let entry = (zxid, hash(&payload));
-            if !zxid.follows(self.end()) {
-                let end = self.end();
-                out.push(Effect::Wrong(format!("{zxid} is applied behind {end}")));
-            }
-            self.applied.push(entry);
-            let at = self.applied.len() - 1;
-            let asked = header_of(&payload).map_or((0, 0), |h| (h.client_id, h.cxid));
-            out.push(Effect::Applied { at, entry, asked });
+        let (notes, _) = poster.finish();
+        for note in notes {
+            self.note(note, disk, out);
         }
         if self.tree.last_zxid() != self.end() {
             let (tree, end) = (self.tree.last_zxid(), self.end());
@@ -276,7 +317,8 @@ impl Core for Member {
         if let Some(need) = done.missing {
             out.push(Effect::Wrong(format!("a whole tree misses {need:?}")));
         }
-        out.append(&mut heard.effects);
+        self.flush(out);
+        out.push(Effect::Told);
         self.carry_out(was, deeds, out);
     }
 

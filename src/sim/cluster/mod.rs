@@ -18,7 +18,10 @@ pub mod mutations;
 pub mod net;
 pub mod node;
 pub mod plan;
+mod plugs;
 mod threads;
+mod truth;
+mod users;
 mod wires;
 pub mod world;
 

@@ -37,6 +37,16 @@ pub trait Core: std::fmt::Debug {
     fn request(&mut self, now: Now, ask: Ask, out: &mut Vec<Effect>);
     /// A client was heard of.
     fn touch(&mut self, now: Now, session: Session, out: &mut Vec<Effect>);
+    /// A whole server accepts a client's connection, from this address.
+    fn open(&mut self, _conn: u64, _address: &str) {}
+    /// A frame of it arrives, without its length.
+    fn frame(&mut self, _now: Now, _conn: u64, _frame: &[u8], _out: &mut Vec<Effect>) {}
+    /// Whether it takes another one now.
+    fn takes_frames(&self, _conn: u64) -> bool {
+        false
+    }
+    /// It is gone.
+    fn hang_up(&mut self, _conn: u64) {}
     /// Applies some of what is committed and durable.
     fn apply(&mut self, now: Now, most: usize, disk: &Disk, out: &mut Vec<Effect>);
     /// The store is durable up to here.
@@ -53,6 +63,11 @@ pub trait Core: std::fmt::Debug {
     fn deadline_ms(&self) -> i64;
     /// The quorum layer.
     fn zab(&self) -> &Zab;
+
+    /// The last zxid that clients may be told.
+    fn served(&self) -> Zxid {
+        self.end()
+    }
 
     /// How far the tree is.
     fn end(&self) -> Zxid {
@@ -107,6 +122,10 @@ pub enum Effect {
     Connected(u64, Option<(i64, i32)>),
     /// A session is at another connection of this server from now on, or at none at all.
     Detached(i64, Option<u64>),
+    /// A connection sends whole frames, and whether it ends behind them.
+    Sent(u64, Vec<u8>, bool),
+    /// Every connection was sent what it must be told of what is applied.
+    Told,
     /// The tree's digest at a zxid.
     Digest(Zxid, u64),
     /// It leads.

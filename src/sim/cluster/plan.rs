@@ -282,14 +282,15 @@ impl Plan {
     /// What a server's node is told.
     pub fn config_of(&self, sid: i64) -> Config {
         let tick_ms = self.settings.tick_ms;
-        Config {
+        let config = Config {
             server_id: sid as u8,
             tick_ms,
             min_session_ms: 2 * tick_ms as i32,
             max_session_ms: 100 * tick_ms as i32,
             seed: self.seed,
             ..Config::default()
-        }
+        };
+        super::users::settle(config, self.seed)
     }
 
     /// Settings of one server, in its so manieth life.

@@ -21,6 +21,7 @@ use super::member::Member;
 use super::net::{Net, Place};
 use super::node::{Core, Effect, Engine, Entry, hash};
 use super::plan::Plan;
+use super::users::Users;
 use crate::dice::Dice;
 use crate::limits::{CLUSTER_EVENTS, LIVELINESS_TICKS};
 use crate::trace::Trace;
@@ -143,6 +144,8 @@ pub struct World {
     pub(super) net: Net,
     pub(super) machines: Vec<Machine>,
     pub(super) clients: Vec<Client>,
+    /// Those of whole servers.
+    pub(super) users: Users,
     pub(super) now_us: i64,
     pub(super) phase: Phase,
     events: BTreeMap<(i64, u64), Event>,
@@ -178,6 +181,7 @@ impl World {
         let clients = (0..plan.clients).map(Client::new).collect();
         World {
             judge: Judge::new(Verifier::of(&plan.config)),
+            users: Users::new(&plan),
             dice,
             trace: Trace::new(keep),
             coverage: Coverage::default(),
@@ -256,7 +260,7 @@ impl World {
             if self.now_us >= look_us {
                 look_us = self.now_us + tick_us;
                 if self.unsettled().is_none() {
-                    return Ok(());
+                    return self.all_answered();
                 }
             }
         }
@@ -298,7 +302,8 @@ impl World {
         if leaders != 1 {
             return Some(format!("{leaders} servers lead"));
         }
-        let waiting = self.clients.iter().filter(|client| !client.is_done());
+        let is_done = |client: &&Client| client.is_done() && self.users.is_idle(&client.user);
+        let waiting = self.clients.iter().filter(|client| !is_done(client));
         match waiting.count() {
             0 => None,
             n => Some(format!("{n} clients wait")),
@@ -549,7 +554,10 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Act(act) => self.act(place, act)?,
-                Effect::Proposed(zxid, payload) => self.judge.proposes(zxid, hash(&payload))?,
+                Effect::Proposed(zxid, payload) => {
+                    self.judge.proposes(zxid, hash(&payload))?;
+                    self.proposes(&payload);
+                }
                 Effect::Applied { at, entry, asked } => {
                     self.line(format_args!("{sid} applies {} as {at}", entry.0));
                     let disks: BTreeMap<i64, &Disk> = self
@@ -558,10 +566,15 @@ impl World {
                         .map(|machine| (machine.sid, &machine.disk))
                         .collect();
                     self.judge.applies(at, entry, asked, &disks)?;
+                    if self.plan.real {
+                        self.follow()?;
+                    }
                 }
                 Effect::Answered(conn, cxid, zxid, err) => self.answered(conn, cxid, zxid, err)?,
-                Effect::Connected(conn, session) => self.connected(conn, session),
-                Effect::Detached(session, now) => self.detached(place, session, now),
+                Effect::Connected(conn, session) => self.connected(conn, session)?,
+                Effect::Detached(session, now) => self.detached(place, session, now)?,
+                Effect::Sent(conn, bytes, closing) => self.sent(conn, &bytes, closing)?,
+                Effect::Told => self.all_told(place)?,
                 Effect::Digest(zxid, digest) => self.judge.digest(zxid, digest)?,
                 Effect::Lead(epoch) => {
                     self.line(format_args!("{sid} leads epoch {epoch}"));

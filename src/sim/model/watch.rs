@@ -81,6 +81,26 @@ fn hit(table: &mut Table, path: &str) -> bool {
 }
 
 impl WatchSet {
+    /// Whether nothing can be heard.
+    pub fn is_empty(&self) -> bool {
+        self.data.is_empty() && self.child.is_empty()
+    }
+
+    /// Paths of standard data watches, of standard child watches, of persistent ones and of
+    /// recursive ones.
+    pub fn paths(&self) -> [Vec<&str>; 4] {
+        fn of(table: &Table, mode: u8) -> Vec<&str> {
+            let there = table.iter().filter(|(_, modes)| *modes & mode != 0);
+            there.map(|(path, _)| path.as_str()).collect()
+        }
+        [
+            of(&self.data, STANDARD),
+            of(&self.child, STANDARD),
+            of(&self.data, PERSISTENT),
+            of(&self.data, RECURSIVE),
+        ]
+    }
+
     /// A standard watch of exists and getData.
     pub fn arm_data(&mut self, path: &str) {
         add(&mut self.data, path, STANDARD);

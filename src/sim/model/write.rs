@@ -27,8 +27,8 @@ pub struct Write<'a> {
     pub applied: &'a State,
     /// Who asks.
     pub session: i64,
-    /// Whether the session lives.
-    pub live: bool,
+    /// Whether the session may write: if not, the code of the refusal.
+    pub standing: Result<(), i32>,
     /// Identities at the receipt.
     pub ids: &'a [Identity],
     /// The transaction's zxid.
@@ -350,10 +350,6 @@ fn multi(head: &State, w: &Write<'_>, r: &mut Reader<'_>) -> Result<Outcome, i32
     Ok(run.done(OpCode::Multi, body))
 }
 
-fn session(w: &Write<'_>) -> Result<(), i32> {
-    if w.live { Ok(()) } else { Err(-112) }
-}
-
 fn version(found: i32, expected: i32) -> Result<i32, i32> {
     if expected == -1 || expected == found {
         Ok(found.wrapping_add(1))
@@ -394,7 +390,7 @@ fn check(
     w: &Write<'_>,
     request: &zk_wire::client::CheckRequest<'_>,
 ) -> Result<(), i32> {
-    session(w)?;
+    w.standing?;
     let node = node(state, full_path(&request.path)?)?;
     access(w, node, access::READ)?;
     version(node.stat.version, request.version).map(|_| ())
@@ -464,7 +460,7 @@ impl Run {
             // The second is poison.
             return Err(-8);
         }
-        session(w)?;
+        w.standing?;
         let base = request.path.as_deref().ok_or(-5)?;
         if base.contains('\0') {
             return Err(-8);
@@ -541,7 +537,7 @@ impl Run {
     }
 
     fn judge_delete(&mut self, w: &Write<'_>, request: &DeleteRequest<'_>) -> Result<(), i32> {
-        session(w)?;
+        w.standing?;
         let path = request.path.as_deref().ok_or(-5)?;
         let special = matches!(
             path,
@@ -585,7 +581,7 @@ impl Run {
     }
 
     fn set_data(&mut self, w: &Write<'_>, request: &SetDataRequest<'_>) -> Result<String, i32> {
-        session(w)?;
+        w.standing?;
         let path = full_path(&request.path)?;
         let mut after = Znode::clone(node(&self.state, path)?);
         access(w, &after, access::WRITE)?;
@@ -615,7 +611,7 @@ impl Run {
     }
 
     fn set_acl(&mut self, w: &Write<'_>, request: &SetAclRequest<'_>) -> Result<String, i32> {
-        session(w)?;
+        w.standing?;
         let path = full_path(&request.path)?;
         let acl = fix_up(&request.acl, w.ids)?;
         let mut after = Znode::clone(node(&self.state, path)?);

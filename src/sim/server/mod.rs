@@ -12,7 +12,6 @@
 mod boot;
 mod load;
 mod log;
-mod post;
 mod rebuild;
 mod store;
 mod unsynced;
@@ -31,6 +30,7 @@ use zk_wire::client::frame::{Cut, cut};
 
 use crate::check::{Judge, Verdict};
 use crate::coverage::Seen;
+use crate::post::{Note, Poster};
 use crate::show;
 use crate::trace::Trace;
 
@@ -52,6 +52,12 @@ pub struct Socket {
     heard: Option<Heard>,
     /// It waits for a row.
     loading: bool,
+}
+
+impl AsMut<Conn> for Socket {
+    fn as_mut(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
 }
 
 fn submitted(submit: &Submit) -> String {
@@ -366,7 +372,7 @@ impl Server {
         judge: &mut Judge,
         trace: &mut Trace,
     ) -> Verdict {
-        let mut poster = post::Poster::new(&self.config, &mut self.sockets, &mut self.attached);
+        let mut poster = Poster::new(&self.config, &mut self.sockets, &mut self.attached);
         let applied = self
             .node
             .apply(&mut self.tree, &mut self.watches, &mut poster, budget);
@@ -381,9 +387,10 @@ impl Server {
         judge.applied(zxid, self.node.marks())?;
         for note in notes {
             match note {
-                post::Note::Done => judge.answered(),
-                post::Note::Connected(conn, grant) => judge.connected(conn, grant)?,
-                post::Note::Detached(session, now) => judge.detached(session, now),
+                Note::Done(..) => judge.answered(),
+                Note::Connected(conn, grant) => judge.connected(conn, grant)?,
+                Note::Detached(session, now) => judge.detached(session, now),
+                Note::Applied(_) => {}
             }
         }
         if let Some((zxid, what)) = applied.mismatches.first() {

@@ -7,33 +7,37 @@ use zk_core::io::{Grant, Post, Reply};
 use zk_core::tally::Tally;
 use zk_core::tree::{Need, Tree};
 use zk_core::watch::{Event, Watches};
-use zk_core::{Config, ConnId, SessionId, Zxid};
-
-use super::Socket;
+use zk_core::{Config, Conn, ConnId, SessionId, Zxid};
 
 /// What the judge hears of a hold when it is over.
 #[derive(Debug)]
-pub(super) enum Note {
-    Done,
+pub(crate) enum Note {
+    /// A request is answered: its connection, its xid, the reply's zxid and error.
+    Done(ConnId, i32, Zxid, i32),
+    /// A handshake is.
     Connected(ConnId, Option<Grant>),
+    /// A session is another connection's, or nobody's.
     Detached(SessionId, Option<ConnId>),
+    /// A transaction is applied.
+    Applied(Zxid),
 }
 
 /// See the module.
-pub(super) struct Poster<'a> {
+pub(crate) struct Poster<'a, S> {
     config: &'a Config,
-    sockets: &'a mut BTreeMap<ConnId, Socket>,
+    sockets: &'a mut BTreeMap<ConnId, S>,
     attached: &'a mut BTreeMap<SessionId, ConnId>,
     notes: Vec<Note>,
     woken: BTreeSet<ConnId>,
 }
 
-impl<'a> Poster<'a> {
+impl<'a, S: AsMut<Conn>> Poster<'a, S> {
+    /// For these sockets, and whose session is whose connection's.
     pub fn new(
         config: &'a Config,
-        sockets: &'a mut BTreeMap<ConnId, Socket>,
+        sockets: &'a mut BTreeMap<ConnId, S>,
         attached: &'a mut BTreeMap<SessionId, ConnId>,
-    ) -> Poster<'a> {
+    ) -> Poster<'a, S> {
         Poster {
             config,
             sockets,
@@ -43,18 +47,19 @@ impl<'a> Poster<'a> {
         }
     }
 
+    /// What was noted, and connections that have something to do.
     pub fn finish(self) -> (Vec<Note>, BTreeSet<ConnId>) {
         (self.notes, self.woken)
     }
 
-    fn socket(&mut self, conn: ConnId) -> Option<&mut Socket> {
+    fn conn(&mut self, conn: ConnId) -> Option<&mut Conn> {
         let socket = self.sockets.get_mut(&conn)?;
         self.woken.insert(conn);
-        Some(socket)
+        Some(socket.as_mut())
     }
 }
 
-impl Post for Poster<'_> {
+impl<S: AsMut<Conn>> Post for Poster<'_, S> {
     fn before_write(
         &mut self,
         tree: &Tree,
@@ -62,7 +67,7 @@ impl Post for Poster<'_> {
         conn: ConnId,
     ) -> Result<(), Need> {
         let config = self.config;
-        let Some(socket) = self.socket(conn) else {
+        let Some(conn) = self.conn(conn) else {
             return Ok(());
         };
         let mut view = View {
@@ -72,29 +77,30 @@ impl Post for Poster<'_> {
             watches,
             tally: &mut Tally::default(),
         };
-        match socket.conn.run(&mut view) {
+        match conn.run(&mut view) {
             Progress::Done => Ok(()),
             Progress::Missing(need) => Err(need),
         }
     }
 
     fn event(&mut self, conn: ConnId, zxid: Zxid, event: Event, path: &str) {
-        if let Some(socket) = self.socket(conn) {
-            socket.conn.event(zxid, event, path);
+        if let Some(conn) = self.conn(conn) {
+            conn.event(zxid, event, path);
         }
     }
 
     fn done(&mut self, conn: ConnId, cxid: i32, reply: &Reply<'_>) {
-        self.notes.push(Note::Done);
-        if let Some(socket) = self.socket(conn) {
-            socket.conn.done(cxid, reply);
+        self.notes
+            .push(Note::Done(conn, cxid, reply.zxid, reply.err));
+        if let Some(conn) = self.conn(conn) {
+            conn.done(cxid, reply);
         }
     }
 
     fn connected(&mut self, conn: ConnId, grant: Option<Grant>) {
         self.notes.push(Note::Connected(conn, grant));
-        if let Some(socket) = self.socket(conn) {
-            socket.conn.connected(grant);
+        if let Some(open) = self.conn(conn) {
+            open.connected(grant);
             if let Some(grant) = grant {
                 self.attached.insert(grant.session, conn);
             }
@@ -107,9 +113,13 @@ impl Post for Poster<'_> {
             return;
         };
         if Some(old) != now
-            && let Some(socket) = self.socket(old)
+            && let Some(conn) = self.conn(old)
         {
-            socket.conn.close();
+            conn.close();
         }
+    }
+
+    fn applied(&mut self, zxid: Zxid, _time_ms: i64) {
+        self.notes.push(Note::Applied(zxid));
     }
 }
