@@ -167,8 +167,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // A failure is reported with its trace; the panic's own lines would only stand between.
-    std::panic::set_hook(Box::new(|_| {}));
+    if !options.trace {
+        // A failure is reported with its trace; the panic's own lines would only stand between.
+        std::panic::set_hook(Box::new(|_| {}));
+    }
     let start = Instant::now();
     if options.cluster {
         return ensembles(&options, start);

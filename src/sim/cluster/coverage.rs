@@ -10,6 +10,10 @@ pub const ALL: &[&str] = &[
     TRUNC,
     SNAP,
     SNAP_MID_STREAM,
+    RECONFIG,
+    RECONFIG_REFUSED,
+    LEADER_LEFT,
+    JOINT_CRASH,
     OBSERVER,
     OUTSIDER,
     GROUPS,
@@ -51,6 +55,14 @@ pub const TRUNC: &str = "TRUNC";
 pub const SNAP: &str = "SNAP";
 /// A SNAP was given up before it was in force.
 pub const SNAP_MID_STREAM: &str = "SNAP that was given up";
+/// A reconfiguration was committed.
+pub const RECONFIG: &str = "committed reconfig";
+/// A reconfiguration was refused.
+pub const RECONFIG_REFUSED: &str = "reconfig that was refused";
+/// A reconfiguration took the leader's vote.
+pub const LEADER_LEFT: &str = "leader left";
+/// A server ended while a reconfiguration was proposed and not committed.
+pub const JOINT_CRASH: &str = "joint quorum with a crash";
 /// An observer served.
 pub const OBSERVER: &str = "observer";
 /// A server that is in nobody's configuration followed.

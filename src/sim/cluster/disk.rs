@@ -214,9 +214,16 @@ pub struct LogThread {
 }
 
 impl LogThread {
-    /// Whether everything that was asked for is durable.
+    /// Whether everything that a vote says is durable: a configuration that another server has told
+    /// is no part of it.
     pub fn is_idle(&self, disk: &Disk) -> bool {
-        self.queue.is_empty() && disk.synced == disk.log.len()
+        let told = |item: &Item| {
+            matches!(
+                item,
+                Item::Job(_, Job::SaveCommitted(_) | Job::SaveLastSeen(_))
+            )
+        };
+        self.queue.iter().all(told) && disk.synced == disk.log.len()
     }
 
     /// Does one piece of work; at most `batch` records at once.

@@ -8,13 +8,21 @@ use super::net::Place;
 use super::world::{Event, Phase, World};
 
 impl World {
-    /// Something goes wrong.
+    /// Something goes wrong, and something else later.
     pub(super) fn fault(&mut self) -> Result<(), String> {
         if self.phase != Phase::Faults {
             return Ok(());
         }
         let delay = self.plan.fault.draw(&mut self.dice);
         self.after(delay, Event::Fault);
+        self.strike()
+    }
+
+    /// One thing goes wrong.
+    pub(super) fn strike(&mut self) -> Result<(), String> {
+        if self.phase != Phase::Faults {
+            return Ok(());
+        }
         let w = &self.plan.weights;
         let weights = [
             w.crash, w.kill, w.pause, w.part, w.one_way, w.isolate, w.reset, w.unvote, w.stuck,
@@ -40,19 +48,24 @@ impl World {
             7 => {
                 let other = self.dice.below(self.machines.len());
                 if other != place {
+                    self.act_of_god(format_args!(
+                        "the election connection of {place} and {other} ends"
+                    ));
                     self.unvote(place, other);
                 }
             }
             8 => {
                 let lasting = self.plan.lasting.draw(&mut self.dice);
                 self.coverage.note(coverage::STUCK_DISK);
-                self.line(format_args!("the disk of {place} is stuck"));
+                self.act_of_god(format_args!(
+                    "the disk of {place} is stuck for {lasting} us"
+                ));
                 self.machines[place].stuck_us = self.now_us + lasting;
             }
             9 => {
                 let lasting = self.plan.lasting.draw(&mut self.dice);
                 self.coverage.note(coverage::FULL_DISK);
-                self.line(format_args!("the disk of {place} is full"));
+                self.act_of_god(format_args!("the disk of {place} is full for {lasting} us"));
                 self.machines[place].full_us = self.now_us + lasting;
                 self.killed(place);
             }
@@ -86,6 +99,9 @@ impl World {
             _ => {
                 let lasting = self.plan.lasting.draw(&mut self.dice);
                 self.coverage.note(coverage::STUCK_DISK);
+                self.act_of_god(format_args!(
+                    "the disk of {place} is stuck for {lasting} us"
+                ));
                 self.machines[place].stuck_us = self.now_us + lasting;
             }
         }
@@ -94,7 +110,9 @@ impl World {
     fn pause(&mut self, place: Place) {
         let lasting = self.plan.lasting.draw(&mut self.dice);
         self.coverage.note(coverage::PAUSE);
-        self.line(format_args!("the server at {place} is paused"));
+        self.act_of_god(format_args!(
+            "the server at {place} is paused for {lasting} us"
+        ));
         self.machines[place].paused_us = self.now_us + lasting;
     }
 
@@ -122,7 +140,7 @@ impl World {
 
     fn block(&mut self, directions: Vec<(Place, Place)>) {
         let lasting = self.plan.lasting.draw(&mut self.dice);
-        self.line(format_args!("nothing goes {directions:?}"));
+        self.act_of_god(format_args!("nothing goes {directions:?} for {lasting} us"));
         self.net.blocked.extend(directions.iter().copied());
         // Connections that are dead for long are noticed to be.
         for (a, b) in &directions {
@@ -143,7 +161,7 @@ impl World {
         let id = *self.dice.pick(&open);
         let tick_us = self.plan.settings.tick_ms * 1_000;
         self.coverage.note(coverage::RESET);
-        self.line(format_args!("{id} is reset"));
+        self.act_of_god(format_args!("{id} is reset"));
         self.reset(id, tick_us);
     }
 
@@ -159,7 +177,8 @@ impl World {
     fn killed(&mut self, place: Place) {
         if self.machines[place].process.is_some() {
             self.coverage.note(coverage::KILL);
-            self.line(format_args!("the server at {place} is killed"));
+            self.act_of_god(format_args!("the server at {place} is killed"));
+            self.joint();
             self.die(place);
         }
         let delay = self.plan.down.draw(&mut self.dice);
@@ -168,7 +187,8 @@ impl World {
 
     /// A server loses its power: what is not synced is lost, but for some of the first.
     pub(super) fn power_cut(&mut self, place: Place) {
-        self.line(format_args!("the machine at {place} loses its power"));
+        self.act_of_god(format_args!("the machine at {place} loses its power"));
+        self.joint();
         let machine = &mut self.machines[place];
         let disk = &mut machine.disk;
         let unsynced = disk.log.len() - disk.synced;
@@ -222,12 +242,28 @@ impl World {
                 self.net.votes.remove(&(other, place));
             }
         }
+        self.admin.disconnected(place);
         self.disconnected(place);
+    }
+
+    /// Notes whether a leader is about to change its members.
+    fn joint(&mut self) {
+        let joint = self.machines.iter().any(|machine| {
+            machine.process.as_ref().is_some_and(|process| {
+                let view = process.core.zab().view();
+                process.core.leads().is_some()
+                    && view.is_pending()
+                    && !view.committed().same_members(view.last_seen())
+            })
+        });
+        if joint {
+            self.coverage.note(coverage::JOINT_CRASH);
+        }
     }
 
     /// Everything is well from now on.
     pub(super) fn heal(&mut self) {
-        self.line(format_args!("all is well again"));
+        self.act_of_god(format_args!("all is well again"));
         self.net.blocked.clear();
         for place in 0..self.machines.len() {
             let machine = &mut self.machines[place];

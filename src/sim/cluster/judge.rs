@@ -4,12 +4,14 @@
 //! epoch, and what clients were told. Does not know: links, time.
 //!
 //! Checked: one leader of an epoch; every server applies the path and nothing else; a transaction
-//! that is applied is durable on a quorum, and so is what clients were told; a server whose
+//! that is applied is durable on a quorum of the configuration that holds for it (one that changes
+//! the configuration on quorums of both), and so is what clients were told; a server whose
 //! currentEpoch is durable has that epoch's first history; nothing of the path is ever cut off;
 //! answers come in order, and a write that was answered before another began has the smaller zxid.
 
 use std::collections::BTreeMap;
 
+use zk_wire::quorum::config::QuorumConfig;
 use zk_zab::quorum::Verifier;
 use zk_zab::{Sid, Zxid};
 
@@ -19,7 +21,10 @@ use super::node::{Asked, Entry};
 /// See the module.
 #[derive(Debug)]
 pub struct Judge {
+    /// The quorums of the configuration that the path ends with.
     verifier: Verifier,
+    /// That configuration.
+    config: QuorumConfig,
     /// What is committed, as far as anybody has applied it.
     pub path: Vec<Entry>,
     /// Whose requests are on the path.
@@ -37,10 +42,11 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Of an ensemble with these quorums.
-    pub fn new(verifier: Verifier) -> Judge {
+    /// Of an ensemble that begins with this configuration.
+    pub fn new(config: QuorumConfig) -> Judge {
         Judge {
-            verifier,
+            verifier: Verifier::of(&config),
+            config,
             path: Vec::new(),
             asked: BTreeMap::new(),
             leaders: BTreeMap::new(),
@@ -49,6 +55,16 @@ impl Judge {
             digests: BTreeMap::new(),
             told: Zxid::ZERO,
         }
+    }
+
+    /// The configuration that the path ends with.
+    pub fn config(&self) -> &QuorumConfig {
+        &self.config
+    }
+
+    /// Who led an epoch.
+    pub fn leader_of(&self, epoch: u32) -> Option<i64> {
+        self.leaders.get(&epoch).map(|(sid, _)| *sid)
     }
 
     /// Epochs that had an established leader.
@@ -100,7 +116,7 @@ impl Judge {
         }
     }
 
-    /// A server applies its `at`th transaction.
+    /// A server applies its `at`th transaction, which may bring this configuration.
     ///
     /// # Errors
     /// It is not on the path, and cannot be.
@@ -109,6 +125,7 @@ impl Judge {
         at: usize,
         entry: Entry,
         asked: Asked,
+        change: Option<QuorumConfig>,
         disks: &BTreeMap<i64, &Disk>,
     ) -> Result<(), String> {
         if let Some(known) = self.path.get(at) {
@@ -127,7 +144,10 @@ impl Judge {
             return Err(format!("{} is applied, which nobody proposed", entry.0));
         }
         let holds = |sid: Sid| disks.get(&sid.0).is_some_and(|disk| disk.holds(entry));
-        if !self.verifier.has_quorum(holds) {
+        let next = change.as_ref().map(Verifier::of);
+        let decided = self.verifier.has_quorum(holds)
+            && next.as_ref().is_none_or(|next| next.has_quorum(holds));
+        if !decided {
             let who: Vec<i64> = disks
                 .iter()
                 .filter(|(_, disk)| disk.holds(entry))
@@ -139,6 +159,15 @@ impl Judge {
             ));
         }
         self.path.push(entry);
+        if let (Some(change), Some(next)) = (change, next) {
+            if change.version != entry.0.0 {
+                return Err(format!(
+                    "{} brings configuration 0x{:x}",
+                    entry.0, change.version
+                ));
+            }
+            (self.config, self.verifier) = (change, next);
+        }
         // What the servers do by themselves has no number.
         if asked.1 != 0 && self.asked.insert(asked, entry.0).is_some() {
             return Err(format!("the request {asked:?} is committed twice"));

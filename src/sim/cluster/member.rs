@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use zk_core::acl::Ids;
+use zk_core::acl::{Identity, Ids};
 use zk_core::conn::ServeMode;
 use zk_core::io::{Input, Origin, Submit};
 use zk_core::node::replay;
@@ -14,6 +14,7 @@ use zk_core::peer::{Deed, Event};
 use zk_core::tree::Tree;
 use zk_core::watch::Watches;
 use zk_core::{Config, ConnId, Node, Peer, SessionId};
+use zk_wire::OpCode;
 use zk_wire::quorum::notification::PeerState;
 use zk_wire::txn::header_of;
 use zk_zab::io::{Act, In};
@@ -233,12 +234,21 @@ impl Core for Member {
     }
 
     fn request(&mut self, now: Now, ask: Ask, out: &mut Vec<Effect>) {
+        // Nobody but an administrator may change the configuration.
+        let ids: Ids = match ask.op {
+            OpCode::Reconfig => [Identity {
+                scheme: "super".into(),
+                id: "".into(),
+            }]
+            .into(),
+            _ => Ids::default(),
+        };
         let submit = Submit::Request {
             origin: Origin {
                 conn: ConnId(ask.conn),
                 session: SessionId(ask.session),
                 cxid: ask.cxid,
-                ids: Ids::default(),
+                ids,
             },
             op: ask.op,
             body: ask.body,

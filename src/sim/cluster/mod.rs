@@ -6,6 +6,8 @@
 //! ([`clients`]), and what goes wrong. A run is its plan ([`plan`]) and nothing else. What must
 //! hold is in [`judge`].
 
+mod admin;
+mod boot;
 pub mod clients;
 pub mod coverage;
 pub mod disk;
@@ -49,6 +51,10 @@ pub struct Run {
     pub ops: usize,
     /// What was met.
     pub coverage: Coverage,
+    /// The plan, in a few words.
+    pub plan: String,
+    /// What went wrong, with its time.
+    pub script: Vec<String>,
     /// The end of the trace, when it was kept.
     pub tail: Vec<String>,
 }
@@ -56,6 +62,7 @@ pub struct Run {
 /// Lives through a plan. A panic is a failure like any other.
 pub fn run(plan: Plan, keep: usize) -> Run {
     let seed = plan.seed;
+    let described = plan.describe();
     let mut world = World::new(plan, keep);
     let lived = catch_unwind(AssertUnwindSafe(|| world.live()));
     let failure = match lived {
@@ -77,6 +84,8 @@ pub fn run(plan: Plan, keep: usize) -> Run {
         lines: world.trace.count(),
         ops: world.ops,
         coverage: world.coverage.clone(),
+        plan: described,
+        script: std::mem::take(&mut world.script),
         tail: world.trace.take(),
     }
 }
@@ -87,13 +96,16 @@ pub fn run_seed(seed: u64, keep: usize) -> Run {
 }
 
 impl Run {
-    /// What was wrong, with the end of the trace and how to see it again.
+    /// What was wrong, with the plan, everything that went wrong by intention, the end of the trace,
+    /// and how to see it again.
     pub fn report(&self) -> String {
         let what = self.failure.as_deref().unwrap_or("nothing is wrong");
         let skip = self.tail.len().saturating_sub(TAIL);
         format!(
-            "seed {}: {what}\nthe last of {} lines of the trace:\n  {}\nto see it again: SEED={} cargo run --release -p zk-sim --bin sim -- --cluster\n",
+            "seed {}: {what}\nthe plan: {}\nthe script:\n  {}\nthe last of {} lines of the trace:\n  {}\nto see it again: SEED={} cargo run --release -p zk-sim --bin sim -- --cluster\n",
             self.seed,
+            self.plan,
+            self.script.join("\n  "),
             self.lines,
             self.tail[skip..].join("\n  "),
             self.seed

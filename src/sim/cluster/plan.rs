@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use zk_core::Config;
-use zk_wire::quorum::config::{Address, Member, MemberRole, QuorumConfig};
+use zk_wire::quorum::config::{Address, HostPort, Member, MemberRole, QuorumConfig};
 use zk_zab::rules::Rules;
 use zk_zab::{Settings, Sid};
 
@@ -81,6 +81,10 @@ pub struct Plan {
     pub config: QuorumConfig,
     /// Servers that are in nobody's configuration and follow all the same.
     pub outside: Vec<i64>,
+    /// Reconfigurations that an administrator asks for; none if 0.
+    pub reconfigs: usize,
+    /// Between two words of the administrator.
+    pub admin: Delay,
     /// Settings of all; id, seed and rules are each server's own.
     pub settings: Settings,
     /// Rules by server, where they are not all.
@@ -129,7 +133,7 @@ pub struct Plan {
 }
 
 /// A member with addresses that nobody dials: the simulator knows servers by their ids.
-fn member(sid: i64, role: MemberRole) -> Member {
+pub fn member(sid: i64, role: MemberRole) -> Member {
     Member {
         addresses: vec![Address {
             host: format!("host{sid}"),
@@ -137,7 +141,10 @@ fn member(sid: i64, role: MemberRole) -> Member {
             election: 3_888,
         }],
         role,
-        client: None,
+        client: Some(HostPort {
+            host: "0.0.0.0".into(),
+            port: 2_181,
+        }),
         client_from_static: false,
     }
 }
@@ -168,7 +175,7 @@ impl Plan {
         let observers = *dice.pick(&[0, 0, 1, 2]);
         let mut config = ensemble(voters, observers);
         if voters >= 5 && dice.once_in(4) {
-            groups(&mut config, voters, dice);
+            groups(&mut config, dice);
         }
         let outside = if dice.once_in(5) {
             vec![voters + observers + 1]
@@ -226,9 +233,15 @@ impl Plan {
             leader: 4,
             wipe: 0,
         };
-        Plan {
+        let plan = Plan {
             seed,
             real: seed % 2 == 1,
+            reconfigs: 0,
+            admin: Delay {
+                least: tick_us,
+                most: 20 * tick_us,
+                rare: 0,
+            },
             session_ms: (tick_ms * dice.within(6..=60)) as i32,
             config,
             outside,
@@ -270,7 +283,54 @@ impl Plan {
             },
             drift: *dice.pick(&[0, 5, 100]),
             window: *dice.pick(&[0, 0, 3]),
+        };
+        // What came later is drawn with dice of its own: the rest of a seed's plan stays.
+        plan.with_changes(&mut Dice::new(seed ^ 0x6368_616e_6765_7300))
+    }
+
+    /// Whole servers may get an administrator who changes the configuration, with servers outside
+    /// of it that can join.
+    fn with_changes(mut self, dice: &mut Dice) -> Plan {
+        if !self.real || !dice.once_in(2) {
+            return self;
         }
+        self.reconfigs = 1 + dice.below(8);
+        self.admin.most = self.settings.tick_ms * 1_000 * dice.within(4..=40);
+        self.settings.reconfig_enabled = true;
+        self.settings.standalone_enabled = dice.percent(50);
+        if !self.settings.standalone_enabled && dice.once_in(4) {
+            // One server that others join.
+            self.config = ensemble(1, 0);
+        }
+        let next = self.config.members.keys().max().map_or(1, |sid| sid + 1);
+        let joiners = *dice.pick(&[1, 2, 3]);
+        self.outside = (next..next + joiners).collect();
+        self
+    }
+
+    /// What matters most of it, in a few words.
+    pub fn describe(&self) -> String {
+        let roles = self.config.members.iter();
+        let members: Vec<String> = roles
+            .map(|(sid, member)| format!("{sid} {}", member.role.name()))
+            .collect();
+        let s = &self.settings;
+        format!(
+            "{}{}; outside {:?}, groups {:?}, weights {:?}; tick {} ms, initLimit {}, syncLimit {}; \
+             {} clients with {} under way; {} reconfigurations; {:?}",
+            members.join(", "),
+            if self.real { ", whole servers" } else { "" },
+            self.outside,
+            self.config.groups,
+            self.config.weights,
+            s.tick_ms,
+            s.init_limit,
+            s.sync_limit,
+            self.clients,
+            self.outstanding,
+            self.reconfigs,
+            self.weights,
+        )
     }
 
     /// Every server, outsiders too.
@@ -288,6 +348,7 @@ impl Plan {
             min_session_ms: 2 * tick_ms as i32,
             max_session_ms: 100 * tick_ms as i32,
             seed: self.seed,
+            reconfig_enabled: self.settings.reconfig_enabled,
             ..Config::default()
         };
         super::users::settle(config, self.seed)
@@ -305,15 +366,18 @@ impl Plan {
 }
 
 /// Parts the voters into three groups, of which one may have no weight.
-fn groups(config: &mut QuorumConfig, voters: i64, dice: &mut Dice) {
-    for sid in 1..=voters {
-        let group = (sid - 1) % 3 + 1;
-        config.groups.entry(group).or_default().insert(sid);
+pub fn groups(config: &mut QuorumConfig, dice: &mut Dice) {
+    let voters: Vec<i64> = config.voters().map(|(sid, _)| sid).collect();
+    for (at, sid) in voters.iter().enumerate() {
+        let group = at as i64 % 3 + 1;
+        config.groups.entry(group).or_default().insert(*sid);
         let weight = *dice.pick(&[1, 1, 1, 2, 0]);
-        config.weights.insert(sid, weight);
+        config.weights.insert(*sid, weight);
     }
     let sum: i64 = config.weights.values().sum();
-    if sum == 0 {
-        config.weights.insert(1, 1);
+    if sum == 0
+        && let Some(first) = voters.first()
+    {
+        config.weights.insert(*first, 1);
     }
 }

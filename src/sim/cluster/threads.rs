@@ -4,15 +4,13 @@
 //! Checked here, because it is the disk that shows it: nothing committed is cut off, and an epoch
 //! is durable behind its history only.
 
-use std::collections::BTreeMap;
-
 use zk_zab::Zxid;
 use zk_zab::io::{In, Job};
 
 use super::coverage;
-use super::disk::{Did, Disk, Item, Said};
+use super::disk::{Did, Item, Said};
 use super::net::Place;
-use super::world::{Event, World, job_name};
+use super::world::{Event, World, disks_of, job_name};
 
 impl World {
     pub(super) fn disk(&mut self, place: Place, life: u64) -> Result<(), String> {
@@ -50,11 +48,7 @@ impl World {
             self.line(format_args!("{sid} did {}", job_name(job)));
             let disk = &self.machines[place].disk;
             if let Some(before) = &before {
-                let disks: BTreeMap<i64, &Disk> = self
-                    .machines
-                    .iter()
-                    .map(|machine| (machine.sid, &machine.disk))
-                    .collect();
+                let disks = disks_of(&self.machines);
                 self.judge
                     .cuts(before, disk, &disks)
                     .map_err(|what| format!("server {sid}, {}: {what}", job_name(job)))?;

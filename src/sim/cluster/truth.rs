@@ -59,6 +59,8 @@ pub struct Truth {
     fresh: Rc<State>,
     past: Vec<Past>,
     submitted: BTreeMap<Asked, Submitted>,
+    /// Reconfigurations that were asked for: their own judge is the administrator.
+    changes: BTreeSet<Asked>,
     /// The zxid that made each session.
     made: BTreeMap<i64, i64>,
     /// Sessions that a connection was granted for the first time.
@@ -84,6 +86,7 @@ impl Truth {
             fresh: Rc::new(State::fresh()),
             past: Vec::new(),
             submitted: BTreeMap::new(),
+            changes: BTreeSet::new(),
             made: BTreeMap::new(),
             granted: BTreeSet::new(),
             wanted: BTreeMap::new(),
@@ -154,6 +157,11 @@ impl Truth {
         let submitted = Submitted { request, after };
         self.submitted.insert(asked, submitted);
         None
+    }
+
+    /// The administrator asks for another configuration.
+    pub fn administers(&mut self, asked: Asked) {
+        self.changes.insert(asked);
     }
 
     /// A leader proposes.
@@ -283,6 +291,9 @@ impl Truth {
         txn: &Txn<'_>,
     ) -> Result<(Outcome, Option<Answer>), String> {
         let (zxid, session) = (header.zxid, header.client_id);
+        if self.changes.remove(&(session, header.cxid)) {
+            return Ok((self.changed(header, txn)?, None));
+        }
         let Some(submitted) = self.submitted.remove(&(session, header.cxid)) else {
             return Err(format!("{zxid:#x} is {txn:?}, which nobody asked for"));
         };
@@ -331,6 +342,19 @@ impl Truth {
             self.seen.push(coverage::MULTI);
         }
         Ok((outcome, answer))
+    }
+
+    /// The administrator's request, of which only what it does to the tree is judged here.
+    fn changed(&self, header: &TxnHeader, txn: &Txn<'_>) -> Result<Outcome, String> {
+        let head = self.head();
+        let outcome = match &txn.body {
+            TxnBody::Error { err } => Some(model::fail(head, *err)),
+            TxnBody::SetData { data, .. } => {
+                model::reconfigure(head, *data, header.zxid, header.time)
+            }
+            _ => None,
+        };
+        outcome.ok_or_else(|| format!("a reconfiguration became {txn:?}"))
     }
 
     /// A connection has, or is refused, a session: what it asked for, and what it was given.

@@ -68,7 +68,7 @@ impl User {
     pub fn new(number: usize) -> User {
         User {
             client: client::Client::new(format!("10.0.0.{}", number + 1)),
-            token: (number % 3 > 0).then(|| USERS[number % 2]),
+            token: (!number.is_multiple_of(3)).then(|| USERS[number % 2]),
             fresh: false,
             ending: None,
             heard_us: 0,

@@ -467,13 +467,8 @@ impl World {
         ));
         let machine = &self.machines[place];
         if n.state == PeerState::Looking
-            && self
-                .plan
-                .config
-                .members
-                .get(&to.0)
-                .is_some_and(|m| m.votes())
             && let Some(process) = &machine.process
+            && process.core.zab().view().is_voter(to)
             && !process.log.is_idle(&machine.disk)
         {
             return Err(format!(

@@ -9,17 +9,19 @@ use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use zk_wire::quorum::config::QuorumConfig;
+use zk_wire::txn::reconfig_text;
 use zk_zab::io::{Act, Base, In, Job, Level};
-use zk_zab::quorum::Verifier;
-use zk_zab::{LinkId, Now, Recovered, Sid, View, Zab, Zxid};
+use zk_zab::view::MyRole;
+use zk_zab::{LinkId, Now, Sid, Zxid};
 
+use super::admin::Admin;
 use super::clients::Client;
 use super::coverage::{self, Coverage};
 use super::disk::{Archive, Disk, Item, LogThread, Snapshot};
 use super::judge::Judge;
-use super::member::Member;
 use super::net::{Net, Place};
-use super::node::{Core, Effect, Engine, Entry, hash};
+use super::node::{Core, Effect, Entry, hash};
 use super::plan::Plan;
 use super::users::Users;
 use crate::dice::Dice;
@@ -61,8 +63,12 @@ pub(super) enum Event {
     Heard(Place, u64, Place, bool),
     /// A client does something.
     Client(usize),
-    /// Something goes wrong.
+    /// The administrator does something.
+    Admin,
+    /// Something goes wrong, and something else later.
     Fault,
+    /// Something goes wrong.
+    Strike,
     /// A machine starts its server.
     Boot(Place),
     /// Directions are alive again.
@@ -146,6 +152,7 @@ pub struct World {
     pub(super) clients: Vec<Client>,
     /// Those of whole servers.
     pub(super) users: Users,
+    pub(super) admin: Admin,
     pub(super) now_us: i64,
     pub(super) phase: Phase,
     events: BTreeMap<(i64, u64), Event>,
@@ -156,6 +163,8 @@ pub struct World {
     pub ops: usize,
     /// Faults.
     pub faults: usize,
+    /// What went wrong or was changed from outside, with its time.
+    pub script: Vec<String>,
 }
 
 impl World {
@@ -180,7 +189,8 @@ impl World {
         }
         let clients = (0..plan.clients).map(Client::new).collect();
         World {
-            judge: Judge::new(Verifier::of(&plan.config)),
+            judge: Judge::new(plan.config.clone()),
+            admin: Admin::new(plan.reconfigs),
             users: Users::new(&plan),
             dice,
             trace: Trace::new(keep),
@@ -195,6 +205,7 @@ impl World {
             conns: 1_000_000,
             ops: 0,
             faults: 0,
+            script: Vec::new(),
             plan,
         }
     }
@@ -222,6 +233,9 @@ impl World {
         }
         for client in 0..self.clients.len() {
             self.after(tick_us, Event::Client(client));
+        }
+        if self.plan.reconfigs > 0 {
+            self.after(5 * tick_us, Event::Admin);
         }
         let first = 10 * tick_us + self.plan.fault.draw(&mut self.dice);
         self.after(first, Event::Fault);
@@ -290,6 +304,14 @@ impl World {
                 return Some(format!("server {} does not serve", machine.sid));
             }
             leaders += usize::from(process.core.leads().is_some());
+            let held = process.core.zab().view().committed();
+            let last = self.judge.config();
+            if last.version > 0 && held.version != last.version {
+                return Some(format!(
+                    "server {} has configuration 0x{:x}, the last is 0x{:x}",
+                    machine.sid, held.version, last.version
+                ));
+            }
             if self.judge.differs(process.core.applied()) {
                 return Some(format!(
                     "server {} has {} transactions of {}",
@@ -315,6 +337,14 @@ impl World {
         let us = self.now_us;
         self.trace
             .line(format_args!("{:5}.{:03} {line}", us / 1_000, us % 1_000));
+    }
+
+    /// Adds a line to the trace and to the script.
+    pub(super) fn act_of_god(&mut self, line: std::fmt::Arguments<'_>) {
+        let us = self.now_us;
+        self.script
+            .push(format!("{:5}.{:03} {line}", us / 1_000, us % 1_000));
+        self.line(line);
     }
 
     /// Plans an event.
@@ -388,7 +418,9 @@ impl World {
                 self.input(place, input)
             }
             Event::Client(client) => self.client(client),
+            Event::Admin => self.administer(),
             Event::Fault => self.fault(),
+            Event::Strike => self.strike(),
             Event::Boot(place) => self.boot(place),
             Event::Unblock(directions) => {
                 for direction in directions {
@@ -419,7 +451,9 @@ impl World {
             }
             Event::Connect(..)
             | Event::Client(_)
+            | Event::Admin
             | Event::Fault
+            | Event::Strike
             | Event::Boot(_)
             | Event::Unblock(_) => None,
         }
@@ -439,101 +473,6 @@ impl World {
             mono_ms,
             wall_ms: 1_700_000_000_000 + mono_ms,
         }
-    }
-
-    pub(super) fn boot_in(&mut self, place: Place, delay_us: i64) {
-        if !self.machines[place].booting {
-            self.machines[place].booting = true;
-            self.after(delay_us, Event::Boot(place));
-        }
-    }
-
-    fn boot(&mut self, place: Place) -> Result<(), String> {
-        let now = self.clock(place);
-        let full_us = self.machines[place].full_us;
-        if full_us > self.now_us {
-            self.at(full_us, Event::Boot(place));
-            return Ok(());
-        }
-        let machine = &mut self.machines[place];
-        machine.booting = false;
-        if machine.process.is_some() {
-            return Ok(());
-        }
-        machine.life += 1;
-        let (sid, life) = (machine.sid, machine.life);
-        let disk = &mut machine.disk;
-        // A start that finds records makes them durable.
-        disk.synced = disk.log.len();
-        let upto = disk.persisted().max(disk.hint);
-        let applied = disk.tree(upto);
-        let upto = applied.last().map_or(Zxid::ZERO, |entry| entry.0);
-        let asked = disk.asked(&applied);
-        let history = disk.history();
-        let has_suffix = history.end() > upto;
-        let settings = self.plan.settings_of(sid, life);
-        let rules = settings.rules;
-        let view = View::new(
-            Sid(sid),
-            settings.reconfig_enabled,
-            (*disk.committed).clone(),
-            disk.last_seen.as_deref().cloned(),
-        );
-        let past = Recovered {
-            history,
-            accepted: disk.accepted,
-            current: disk.current,
-            applied: upto,
-            may_vote: true,
-        };
-        let zab = Zab::recover(settings, view, past);
-        let counter_max = self.plan.counter_max;
-        let disks: BTreeMap<i64, &Disk> = self
-            .machines
-            .iter()
-            .map(|machine| (machine.sid, &machine.disk))
-            .collect();
-        for (at, entry) in applied.iter().enumerate() {
-            self.judge
-                .applies(at, *entry, asked[at], &disks)
-                .map_err(|what| format!("server {sid} starts with a tree: {what}"))?;
-        }
-        let machine = &mut self.machines[place];
-        let core: Box<dyn Core> = if self.plan.real {
-            let config = self.plan.config_of(sid);
-            let member = Member::new(zab, config, &machine.disk, applied, now);
-            Box::new(member.map_err(|what| format!("server {sid} starts: {what}"))?)
-        } else {
-            Box::new(Engine::new(zab, applied, rules, counter_max))
-        };
-        machine.process = Some(Process {
-            core,
-            log: LogThread::default(),
-            disk_planned: false,
-            said_planned: false,
-            apply_planned: false,
-            reads: VecDeque::new(),
-            read_planned: false,
-            streams: BTreeMap::new(),
-            installing: None,
-            listening: false,
-            tick_us: i64::MAX,
-            tick_number: 0,
-        });
-        if has_suffix {
-            self.coverage.note(coverage::SUFFIX);
-        }
-        let disk = &self.machines[place].disk;
-        let (accepted, current, end) = (disk.accepted, disk.current, disk.synced_end());
-        self.line(format_args!(
-            "{sid} starts: accepted {accepted}, current {current}, log to {end}, tree at {upto}"
-        ));
-        let delay = self.plan.persist.draw(&mut self.dice);
-        self.after(delay, Event::Persist(place, life));
-        if self.plan.purge_us > 0 {
-            self.after(self.plan.purge_us, Event::Purge(place, life));
-        }
-        self.input(place, In::Tick)
     }
 
     /// Something happens to a server.
@@ -560,19 +499,29 @@ impl World {
                 }
                 Effect::Applied { at, entry, asked } => {
                     self.line(format_args!("{sid} applies {} as {at}", entry.0));
-                    let disks: BTreeMap<i64, &Disk> = self
-                        .machines
-                        .iter()
-                        .map(|machine| (machine.sid, &machine.disk))
-                        .collect();
-                    self.judge.applies(at, entry, asked, &disks)?;
+                    let change = self.change_at(at, entry)?;
+                    let changes = change.is_some();
+                    let disks = disks_of(&self.machines);
+                    self.judge.applies(at, entry, asked, change, &disks)?;
+                    if changes {
+                        self.changed(entry.0);
+                    }
                     if self.plan.real {
                         self.follow()?;
                     }
                 }
+                Effect::Answered(conn, cxid, zxid, err) if self.admin.is_at(conn) => {
+                    self.admin_answered(cxid, zxid, err)?;
+                }
                 Effect::Answered(conn, cxid, zxid, err) => self.answered(conn, cxid, zxid, err)?,
+                Effect::Connected(conn, session) if self.admin.is_at(conn) => {
+                    self.admin.connected(session);
+                }
                 Effect::Connected(conn, session) => self.connected(conn, session)?,
-                Effect::Detached(session, now) => self.detached(place, session, now)?,
+                Effect::Detached(session, now) => {
+                    self.admin.detached(place, session, now);
+                    self.detached(place, session, now)?;
+                }
                 Effect::Sent(conn, bytes, closing) => self.sent(conn, &bytes, closing)?,
                 Effect::Told => self.all_told(place)?,
                 Effect::Digest(zxid, digest) => self.judge.digest(zxid, digest)?,
@@ -589,15 +538,16 @@ impl World {
                 }
                 Effect::Serving => {
                     self.line(format_args!("{sid} serves"));
-                    let member = self.plan.config.members.get(&sid);
-                    match member {
-                        None => self.coverage.note(coverage::OUTSIDER),
-                        Some(member) if !member.votes() => self.coverage.note(coverage::OBSERVER),
-                        Some(_) => {}
+                    let process = self.machines[place].process.as_ref();
+                    match process.map(|process| process.core.zab().view().role()) {
+                        Some(MyRole::Outside) => self.coverage.note(coverage::OUTSIDER),
+                        Some(MyRole::Observer) => self.coverage.note(coverage::OBSERVER),
+                        Some(MyRole::Voter) | None => {}
                     }
                 }
                 Effect::Rest => {
                     self.line(format_args!("{sid} rests"));
+                    self.admin.disconnected(place);
                     self.disconnected(place);
                 }
                 Effect::Wrong(what) => return Err(format!("server {sid}: {what}")),
@@ -798,6 +748,45 @@ impl World {
         Ok(())
     }
 
+    /// The configuration that a transaction brings, if it is news to the judge.
+    pub(super) fn change_at(
+        &self,
+        at: usize,
+        entry: Entry,
+    ) -> Result<Option<QuorumConfig>, String> {
+        if self.plan.reconfigs == 0 || at < self.judge.path.len() {
+            return Ok(None);
+        }
+        let payload = self.archived(entry).unwrap_or_default();
+        let Some(text) = reconfig_text(&payload) else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
+        let config = QuorumConfig::parse(text, true);
+        let config =
+            config.map_err(|error| format!("the configuration of {}: {error}", entry.0))?;
+        Ok(Some(config))
+    }
+
+    /// A reconfiguration is committed, and was not known to be.
+    fn changed(&mut self, zxid: Zxid) {
+        self.coverage.note(coverage::RECONFIG);
+        let config = self.judge.config();
+        let leader = self.judge.leader_of(zxid.epoch());
+        let stays = leader.is_some_and(|sid| config.members.get(&sid).is_some_and(|m| m.votes()));
+        if config.is_hierarchical() {
+            self.coverage.note(coverage::GROUPS);
+        }
+        if !stays {
+            self.coverage.note(coverage::LEADER_LEFT);
+        }
+        let members: Vec<String> = members_of(self.judge.config());
+        self.act_of_god(format_args!(
+            "configuration {zxid} is committed: {}",
+            members.join(" ")
+        ));
+    }
+
     /// A record is somewhere.
     pub(super) fn archive(&self, zxid: Zxid, payload: &Bytes) {
         if let Some(machine) = self.machines.first() {
@@ -831,4 +820,20 @@ pub(super) fn job_name(job: &Job) -> String {
         Job::SaveLastSeen(config) => format!("last seen 0x{:x}", config.version),
         Job::SaveCommitted(config) => format!("configuration 0x{:x}", config.version),
     }
+}
+
+/// Everybody's disk, by id.
+pub(super) fn disks_of(machines: &[Machine]) -> BTreeMap<i64, &Disk> {
+    let disks = machines.iter();
+    disks.map(|machine| (machine.sid, &machine.disk)).collect()
+}
+
+/// Who belongs to a configuration, in a few words.
+pub(super) fn members_of(config: &QuorumConfig) -> Vec<String> {
+    let members = config.members.iter();
+    let words = members.map(|(sid, member)| {
+        let word = if member.votes() { "" } else { " (observer)" };
+        format!("{sid}{word}")
+    });
+    words.collect()
 }

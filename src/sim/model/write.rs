@@ -103,6 +103,26 @@ pub fn reap(head: &State, path: &str, zxid: i64) -> Option<Outcome> {
     Some(run.done(OpCode::DeleteContainer, Vec::new()))
 }
 
+/// The servers' configuration becomes this text.
+pub fn reconfigure(head: &State, text: Option<&[u8]>, zxid: i64, time: i64) -> Option<Outcome> {
+    const CONFIG: &str = "/zookeeper/config";
+    let mut after = Znode::clone(head.get(CONFIG)?);
+    let mut run = Run {
+        state: head.clone(),
+        fired: Vec::new(),
+    };
+    after.stat.mzxid = zxid;
+    after.stat.mtime = time;
+    after.data = text.map(Rc::from);
+    let acl = after.acl.clone();
+    run.state.put(CONFIG, after);
+    run.fired.push(Fired::Changed {
+        path: CONFIG.into(),
+        acl,
+    });
+    Some(run.done(OpCode::Reconfig, Vec::new()))
+}
+
 /// What a request is answered without a transaction: a sync, and bytes that are no request (Java
 /// logs an error for these, which an ensemble stops at: poison). `None` when it becomes one.
 pub fn plain(rules: &Rules, op: OpCode, body: &[u8]) -> Option<(i32, Vec<u8>)> {
