@@ -16,6 +16,8 @@ static char root[512], value[600], here[600];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int up, going = 1, stopped, expired, armed;
+/* How often it was told to pause: each is answered, also one behind a "go" that was not seen. */
+static int pauses;
 
 static void note(int *flag, int to) {
     pthread_mutex_lock(&lock);
@@ -68,7 +70,11 @@ static void *listen_to_orders(void *unused) {
     (void)unused;
     char line[64];
     while (fgets(line, sizeof line, stdin) != NULL) {
-        note(&going, strcmp(line, "pause\n") != 0);
+        int pause = strcmp(line, "pause\n") == 0;
+        if (pause) {
+            note(&pauses, look(&pauses) + 1);
+        }
+        note(&going, !pause);
     }
     note(&stopped, 1);
     return NULL;
@@ -131,15 +137,15 @@ int main(int argc, char **argv) {
     printf("ephemeral %s %llx\nready\n", here, (unsigned long long)zoo_client_id(zh)->client_id);
     pthread_t listener;
     pthread_create(&listener, NULL, listen_to_orders, NULL);
-    int idle = 0, sequence = 0;
+    int answered = 0, sequence = 0;
     while (!look(&stopped) && !look(&expired)) {
         if (!look(&going)) {
-            if (!idle) {
+            int asked = look(&pauses);
+            if (asked != answered) {
                 puts("idle");
             }
-            idle = 1;
+            answered = asked;
         } else if (look(&up)) {
-            idle = 0;
             int rc = step(zh, ++sequence);
             /* What the library had not sent yet comes back as a timeout. */
             if (rc == ZCONNECTIONLOSS || rc == ZOPERATIONTIMEOUT) {

@@ -17,6 +17,8 @@ VALUE = PATH + "/value"
 EVENT_WAIT = 10
 PAUSE = 0.02
 going, stop, lost = threading.Event(), threading.Event(), threading.Event()
+# How often it was told to pause: each is answered, also one behind a "go" that was not seen.
+pauses = 0
 
 
 def tell(*words):
@@ -26,8 +28,10 @@ def tell(*words):
 
 
 def listen():
+    global pauses
     for line in sys.stdin:
         if line.strip() == "pause":
+            pauses += 1
             going.clear()
         else:
             going.set()
@@ -71,15 +75,15 @@ def main():
     tell("ephemeral", PATH + "/here", f"{zk.client_id[0] & 0xFFFFFFFFFFFFFFFF:x}")
     tell("ready")
     going.set()
-    watch, idle, sequence = Watch(), False, 0
+    watch, answered, sequence = Watch(), 0, 0
     while not stop.is_set() and not lost.is_set():
         if not going.is_set():
-            if not idle:
+            asked = pauses
+            if asked != answered:
                 tell("idle")
-            idle = True
+            answered = asked
             going.wait(1)
             continue
-        idle = False
         if not zk.connected:
             # Polled: a request now would only wait in the library's queue.
             time.sleep(PAUSE)

@@ -27,6 +27,8 @@ public final class Endure {
     private final CountDownLatch connected = new CountDownLatch(1);
     private volatile boolean up;
     private volatile boolean going = true;
+    /** How often it was told to pause: each is answered, also one behind a "go" that was not seen. */
+    private volatile int pauses;
     private volatile boolean stopped;
     private volatile boolean expired;
     private volatile CountDownLatch fired;
@@ -65,7 +67,11 @@ public final class Endure {
         try (BufferedReader in =
                 new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8))) {
             for (String line = in.readLine(); line != null; line = in.readLine()) {
-                going = !line.equals("pause");
+                boolean pause = line.equals("pause");
+                if (pause) {
+                    pauses++;
+                }
+                going = !pause;
             }
         } catch (java.io.IOException e) {
             tell("wrong " + e);
@@ -111,16 +117,16 @@ public final class Endure {
         zk.create(path + "/here", new byte[0], Ids.OPEN_ACL_UNSAFE, CreateMode.EPHEMERAL);
         tell("ephemeral " + path + "/here " + Long.toHexString(zk.getSessionId()));
         tell("ready");
-        boolean idle = false;
+        int answered = 0;
         int sequence = 0;
         while (!stopped && !expired) {
             if (!going) {
-                if (!idle) {
+                int asked = pauses;
+                if (asked != answered) {
                     tell("idle");
                 }
-                idle = true;
+                answered = asked;
             } else if (up) {
-                idle = false;
                 sequence++;
                 try {
                     step(zk, sequence);
