@@ -80,6 +80,11 @@ impl Layout {
         self.store().join("base")
     }
 
+    /// The file of the members with which this was last used; see [`crate::members`].
+    pub fn members(&self) -> PathBuf {
+        self.data_dir.join("zabkeeper.members")
+    }
+
     fn format(&self) -> PathBuf {
         self.store().join(FORMAT_FILE)
     }

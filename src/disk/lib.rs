@@ -8,7 +8,8 @@
 //! [`store`] the write-behind copy of the tree, with `rocks` the real one; [`persist`] says when
 //! to write and flush it; [`purge`] what of the log may go; [`directory`] whether a start may
 //! trust what it finds; [`base`] which store is the store, [`snap`] how it is sent to
-//! another server, and [`install`] how another server's takes its place; [`epochs`], [`myid`] and [`dynamic`] the files that an ensemble adds.
+//! another server, and [`install`] how another server's takes its place; [`epochs`], [`myid`],
+//! [`dynamic`] and [`members`] the files that an ensemble adds.
 //!
 //! Invariants: nothing is durable before the sync that makes it so returned; what cannot be read
 //! without doubt is refused with what was found and what to do, never guessed.
@@ -22,6 +23,7 @@ pub mod files;
 pub mod install;
 pub mod limits;
 pub mod log;
+pub mod members;
 pub mod model;
 pub mod myid;
 pub mod persist;

@@ -17,6 +17,7 @@ use zk_core::{Config, Node, Peer, Zxid, peer};
 use zk_disk::directory::{self, Boot, Layout, Lock};
 use zk_disk::files::{Files, OsFiles};
 use zk_disk::log::{Options, Pins, Recovered, Writer};
+use zk_disk::members;
 use zk_disk::purge::Window;
 use zk_disk::rocks::RocksStore;
 use zk_disk::store::Store;
@@ -180,6 +181,13 @@ impl Server {
             Refusal { message, code }
         })?;
         check_contents(&layout)?;
+        if let Some(ensemble) = &config.ensemble {
+            members::check(&OsFiles, &layout, &ensemble.members).map_err(|error| {
+                let code = UNABLE_TO_ACCESS_DATADIR;
+                let message = error.to_string();
+                Refusal { message, code }
+            })?;
+        }
         ensemble::back_up(&OsFiles, &config)?;
         // Ports are bound before the data is loaded, as in Java: one in use changes nothing.
         let metrics_listener = ops::metrics::bind(&config.metrics).map_err(Refusal::new)?;
@@ -246,6 +254,9 @@ impl Server {
             opened.log.last_zxid.unwrap_or(tree.last_zxid().0),
         )?;
         let late_sync = writer.late_sync();
+        if let Some(ensemble) = ensemble {
+            members::save(&*files, &layout, &ensemble.members)?;
+        }
         let past = match ensemble {
             Some(_) => Some(ensemble::past(
                 &*files,
@@ -376,6 +387,8 @@ impl Server {
                 member,
                 deeds,
                 told: Zxid::ZERO,
+                mismatches: 0,
+                mismatch_told: None,
             };
             spawn(process::CORE, move || core.run())?
         };

@@ -24,6 +24,7 @@ use zk_disk::epochs::{self, Kind};
 use zk_disk::files::Files;
 use zk_disk::install::{self, Complete, Incoming};
 use zk_disk::log::{Options, Reader, Segment, Staged, Writer};
+use zk_disk::members;
 use zk_disk::rocks::RocksStore;
 use zk_disk::store::Store;
 use zk_wire::file::dynamic as names;
@@ -317,6 +318,7 @@ impl Keeper {
     }
 
     fn save_committed(&self, config: &QuorumConfig) -> Result<()> {
+        members::save(&*self.files, &self.layout, config)?;
         let Some(file) = &self.config_file else {
             return Ok(());
         };
