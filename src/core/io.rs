@@ -197,4 +197,21 @@ pub struct Applied {
     pub last: Option<Bytes>,
     /// Zxids after which the tree's digest was not the transaction's.
     pub mismatches: Vec<(Zxid, Box<str>)>,
+    /// The last zxid after which it was compared and is the transaction's.
+    pub same: Option<Zxid>,
+    /// The tree was another than the leader's before that had sent anything.
+    pub foreign: Option<Foreign>,
+}
+
+/// A learner has taken over what it lacked in its leader's log, and the first transaction of the
+/// leader that came to its tree shows that the two differ: what lies before it is not of the same
+/// history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Whom it follows.
+    pub leader: i64,
+    /// Where its own part of the log ends.
+    pub own: Zxid,
+    /// The transaction.
+    pub zxid: Zxid,
 }

@@ -29,7 +29,7 @@ use zk_zab::{Status, Zab};
 use crate::acl::{Identity, Ids};
 use crate::conn::ServeMode;
 use crate::ids::{LinkId, Marks, Now, SessionId, Zxid};
-use crate::io::{Applied, Effect, Input, Post, Submit};
+use crate::io::{Applied, Effect, Foreign, Input, Post, Submit};
 use crate::node::{Node, Role};
 use crate::op::reconfig::Membership;
 use crate::tree::{Need, Tree};
@@ -85,6 +85,9 @@ pub struct Peer {
     /// Since when no leader is known, monotonic milliseconds.
     leaderless: Option<i64>,
     muted: bool,
+    /// Where my part of the log ended when a leader's began, until its first transaction has shown
+    /// that the trees are one. Behind a snapshot there is nothing to be shown.
+    joined: Option<Zxid>,
 }
 
 impl Peer {
@@ -99,6 +102,7 @@ impl Peer {
             serving: ServeMode::Full,
             leaderless: None,
             muted: false,
+            joined: None,
         }
     }
 
@@ -196,11 +200,27 @@ impl Peer {
         now: Now,
         out: &mut Vec<Deed>,
     ) -> Applied {
-        let applied = self.node.apply(tree, watches, post, budget);
+        let mut applied = self.node.apply(tree, watches, post, budget);
+        applied.foreign = self.compare(&applied);
         let at = self.node.marks().applied.0;
         self.zab_step(now, In::Applied(at));
         self.settle(tree, now, out);
         applied
+    }
+
+    /// Looks whether the first transaction of a leader finds the leader's tree.
+    fn compare(&mut self, applied: &Applied) -> Option<Foreign> {
+        let own = self.joined?;
+        let wrong = applied.mismatches.iter().map(|(zxid, _)| *zxid);
+        let foreign = wrong.filter(|zxid| *zxid > own).min();
+        if foreign.is_some() || applied.same.is_some_and(|zxid| zxid > own) {
+            self.joined = None;
+        }
+        Some(Foreign {
+            leader: self.status()?.leader?.0,
+            own,
+            zxid: foreign?,
+        })
     }
 
     /// Whether [`Peer::apply`] has something to do.
@@ -391,6 +411,7 @@ impl Peer {
             Tell::Rest => {
                 self.serve_from = None;
                 self.muted = false;
+                self.joined = None;
                 self.leaderless = None;
                 self.serve(ServeMode::Closed, out);
                 self.node.rest();
@@ -419,8 +440,10 @@ impl Peer {
             Tell::Learn {
                 observer,
                 serve_from,
+                own,
             } => {
                 self.show_config(now);
+                self.joined = own.filter(|_| self.node.config().digest);
                 self.node.learn(observer);
                 self.serve_from = Some(serve_from);
             }

@@ -6,12 +6,13 @@
 //! nodes. It never waits for the store: what changed is handed to the persister, and while there
 //! is no room there, nothing is applied, but everything else goes on.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use zk_core::conn::ServeMode;
-use zk_core::io::{Input, Submit};
+use zk_core::io::{Applied, Foreign, Input, Submit};
 use zk_core::limits::APPLY_VISITS;
 use zk_core::node::Role;
 use zk_core::peer::{Deed, Event};
@@ -22,11 +23,14 @@ use zk_wire::quorum::packet::PacketKind;
 use zk_zab::io::{Act, In, Level};
 
 use crate::gate::{Poster, Shared, Switched, ToCore};
-use crate::limits::CORE_SLEEP;
+use crate::limits::{CORE_SLEEP, MISMATCH_EVERY};
 use crate::log_thread::{LogItem, LogQueue};
 use crate::member::Member;
 use crate::ops;
 use crate::persist::PersistQueue;
+
+/// Exit code of a server whose data is not that of its ensemble.
+const EXIT_FOREIGN: i32 = 1;
 
 /// See the module.
 pub struct CoreLoop {
@@ -44,6 +48,10 @@ pub struct CoreLoop {
     pub deeds: Vec<Deed>,
     /// Zxid up to which the log was told that everything is committed.
     pub told: Zxid,
+    /// Transactions that the tree differed from, since the start.
+    pub mismatches: u64,
+    /// When that was told last.
+    pub mismatch_told: Option<Instant>,
 }
 
 impl CoreLoop {
@@ -364,11 +372,16 @@ impl CoreLoop {
             self.persist.take_changes(&mut tree, record);
             applied
         };
-        poster.wake();
-        for (zxid, wrong) in &applied.mismatches {
-            self.shared.stats.metrics.digest_mismatches_count.add(1);
-            tracing::error!(%zxid, "the tree differs from its transaction: {wrong}");
+        if let (Some(foreign), Some(member)) = (&applied.foreign, &self.member) {
+            // Before anybody hears of it.
+            leave(
+                &member.serving.config.data_dir,
+                foreign,
+                &applied.mismatches,
+            );
         }
+        poster.wake();
+        self.mismatched(&applied);
         if let Some(need) = &applied.missing {
             self.shared.loads.push((need.clone(), None));
         }
@@ -377,6 +390,42 @@ impl CoreLoop {
         }
         applied.missing
     }
+}
+
+impl CoreLoop {
+    /// Counts the transactions that did not lead to the tree that they name. As in Java a server
+    /// goes on with that, unless its tree was another from the beginning.
+    fn mismatched(&mut self, applied: &Applied) {
+        let Some((zxid, wrong)) = applied.mismatches.first() else {
+            return;
+        };
+        let count = applied.mismatches.len() as u64;
+        self.shared.stats.metrics.digest_mismatches_count.add(count);
+        self.mismatches += count;
+        let due = |last: Instant| last.elapsed() >= MISMATCH_EVERY;
+        if self.mismatch_told.is_none_or(due) {
+            self.mismatch_told = Some(Instant::now());
+            let count = self.mismatches;
+            tracing::error!(%zxid, "the tree differs from its transaction, which makes {count} such transactions since the start: {wrong}");
+        }
+    }
+}
+
+/// Ends the process: what it holds is not what the ensemble holds. Whatever it acknowledged is in its log,
+/// and at its leader.
+fn leave(dir: &Path, foreign: &Foreign, mismatches: &[(Zxid, Box<str>)]) -> ! {
+    let Foreign { leader, own, zxid } = foreign;
+    let dir = dir.display();
+    let wrong = mismatches.iter().find(|(at, _)| at == zxid);
+    let wrong = wrong.map_or("", |(_, wrong)| wrong);
+    let what = format!(
+        "the data of this server up to {own} is not that of leader {leader}: the first transaction that came from there, {zxid}, finds another tree ({wrong}). Is {dir} the directory of another ensemble? This server ends, lest clients read what the others do not have"
+    );
+    tracing::error!("{what}");
+    eprintln!(
+        "zabkeeper: {what}; give it an empty dataDir and dataLogDir, and it takes everything from the other servers"
+    );
+    std::process::exit(EXIT_FOREIGN);
 }
 
 fn count_requests(inbox: &[ToCore]) -> u64 {

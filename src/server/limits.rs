@@ -104,6 +104,12 @@ pub const ELECTION_IN_BYTES: usize = 1 << 20;
 /// How long a server with a larger id has to call back.
 pub const CALL_BACK: Duration = Duration::from_millis(500);
 
+/// How often it is said of one id that two servers seem to have it.
+pub const TWIN_EVERY: Duration = Duration::from_secs(60);
+
+/// How often it is said that trees differ from their transactions; all are counted.
+pub const MISMATCH_EVERY: Duration = Duration::from_secs(10);
+
 /// Pause between two tries to bind the election port (Java's).
 pub const BIND_PAUSE: Duration = Duration::from_secs(1);
 

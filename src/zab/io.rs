@@ -238,6 +238,9 @@ pub enum Tell {
         observer: bool,
         /// Serve from here on.
         serve_from: Zxid,
+        /// Where the log ended that it had before the leader sent anything; nothing of it is left
+        /// behind a snapshot.
+        own: Option<Zxid>,
     },
     /// A REQUEST of a learner.
     Request(LinkId, Packet),

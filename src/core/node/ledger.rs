@@ -486,10 +486,11 @@ impl Ledger {
         let answer = op::apply(&mut a, &txn.body);
         a.tree.set_last_zxid(zxid);
         a.post.applied(zxid, txn.header.time);
-        if zxid > self.fuzzy_until
-            && let Some(wrong) = mismatch(a.tree, &txn)
-        {
-            applied.mismatches.push((zxid, wrong));
+        if zxid > self.fuzzy_until && expected(&txn).is_some() {
+            match mismatch(a.tree, &txn) {
+                Some(wrong) => applied.mismatches.push((zxid, wrong)),
+                None => applied.same = Some(zxid),
+            }
         }
         if let By::Request(origin, op) = &by {
             respond(&answer, &txn.body, *op, zxid, &mut |reply| {
@@ -614,17 +615,20 @@ fn decode(zxid: Zxid, payload: &[u8]) -> Txn<'_> {
     }
 }
 
+/// The digest that a transaction leads to, if it says so.
+fn expected(txn: &Txn<'_>) -> Option<u64> {
+    let digest = txn.digest?;
+    (digest.version == digest::VERSION).then_some(digest.digest)
+}
+
 /// How the tree's digest differs from the transaction's, if it does.
 pub(super) fn mismatch(tree: &Tree, txn: &Txn<'_>) -> Option<Box<str>> {
-    let expected = txn
-        .digest
-        .filter(|digest| digest.version == digest::VERSION)?;
-    (expected.digest != tree.digest()).then(|| {
+    let expected = expected(txn)?;
+    (expected != tree.digest()).then(|| {
         format!(
-            "digest {} after {:?}, the transaction says {}",
+            "digest {} after {:?}, the transaction says {expected}",
             tree.digest(),
             txn.body.op(),
-            expected.digest
         )
         .into_boxed_str()
     })

@@ -223,3 +223,41 @@ fn a_leader_may_be_kept_free_of_clients() {
         }
     }
 }
+
+#[test]
+fn the_first_transaction_of_a_leader_shows_whether_the_trees_are_one() {
+    let own = Zxid(0x1_0000_0005);
+    let applied = |same: Option<i64>, wrong: &[i64]| Applied {
+        same: same.map(Zxid),
+        mismatches: wrong
+            .iter()
+            .map(|at| (Zxid(*at), "it differs".into()))
+            .collect(),
+        ..Applied::default()
+    };
+    let foreign = |zxid| {
+        Some(Foreign {
+            leader: 3,
+            own,
+            zxid: Zxid(zxid),
+        })
+    };
+    let mut member = Member::of(3, Config::default());
+    member.step(Event::Node(Input::Tick));
+    member.hear_of_a_leader();
+    let mut judge = |joined, seen: &[Applied]| {
+        member.peer.joined = joined;
+        let found = seen.iter().map(|applied| member.peer.compare(applied));
+        found.collect::<Vec<_>>()
+    };
+    let (before, first, second) = (own.0, own.0 + 1, own.0 + 2);
+    // What it had itself shows nothing.
+    let seen = [applied(Some(before), &[]), applied(None, &[first, second])];
+    assert_eq!(judge(Some(own), &seen), [None, foreign(first)]);
+    let seen = [applied(Some(first), &[]), applied(None, &[second])];
+    assert_eq!(judge(Some(own), &seen), [None, None], "it was one");
+    let seen = [applied(None, &[]), applied(None, &[before, second])];
+    assert_eq!(judge(Some(own), &seen), [None, foreign(second)]);
+    let seen = [applied(None, &[first])];
+    assert_eq!(judge(None, &seen), [None], "behind a snapshot");
+}

@@ -75,6 +75,8 @@ pub(crate) struct Learner {
     link: Option<LinkId>,
     epoch: u32,
     mode: Mode,
+    /// Where my log ended before the leader sent anything, if anything of it is left.
+    own: Option<Zxid>,
     /// Where a snapshot stands.
     snap: Zxid,
     /// What is staged behind it.
@@ -122,6 +124,7 @@ impl Learner {
             link: None,
             epoch: 0,
             mode: Mode::Diff,
+            own: None,
             snap: Zxid::ZERO,
             staged: History::default(),
             told: Zxid::ZERO,

@@ -73,6 +73,7 @@ impl Learner {
                 c.info(format!("DIFF of leader {} up to {zxid}", self.leader));
                 self.mode = Mode::Diff;
                 self.told = c.history.end();
+                self.own = Some(self.told);
                 self.phase = Phase::Syncing;
             }
             PacketKind::Trunc => {
@@ -92,6 +93,7 @@ impl Learner {
                 c.history.cut(to);
                 c.reset_durable();
                 self.told = to;
+                self.own = Some(to);
                 // What follows is appended behind the cut: the log keeps the order of jobs.
                 c.job(Job::Cut(to));
                 self.phase = Phase::Syncing;
@@ -282,6 +284,7 @@ impl Learner {
         c.out.tell(Tell::Learn {
             observer: self.observer,
             serve_from: told,
+            own: self.own,
         });
         c.commit(told);
         let zxid = Zxid::start_of(self.epoch).0;
