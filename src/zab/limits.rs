@@ -28,6 +28,22 @@ pub const DIAL_TRIES: u32 = 5;
 /// milliseconds; twice as long behind each further one, up to the operator's pause.
 pub const DIAL_FIRST_PAUSE_MS: i64 = 10;
 
+/// How often it is told of one id that two servers have it, milliseconds.
+pub const TWIN_TOLD_MS: i64 = 10_000;
+
+/// A learner that has not come to serve after so long has not failed at once, milliseconds.
+pub const AT_ONCE_MS: i64 = 500;
+
+/// How often in a row a learner may fail at once before it waits.
+pub const AT_ONCE_MAX: u32 = 4;
+
+/// How long it waits then, milliseconds; twice as long each further time, up to
+/// [`AT_ONCE_LONGEST_MS`].
+pub const AT_ONCE_PAUSE_MS: i64 = 50;
+
+/// The longest of these waits, milliseconds.
+pub const AT_ONCE_LONGEST_MS: i64 = 1_000;
+
 /// The largest epoch that is taken from a peer. An epoch counts elections: one beyond that is
 /// garbage, and to promise it would leave none for the next leader.
 pub const EPOCH_MAX: u32 = i32::MAX as u32 - 1;

@@ -26,6 +26,7 @@ use crate::ids::{JobId, Now, Sid, Zxid};
 use crate::io::{Act, In, Job, Out, Tell};
 use crate::leader::Leader;
 use crate::learner::Learner;
+use crate::limits::{AT_ONCE_LONGEST_MS, AT_ONCE_MAX, AT_ONCE_MS, AT_ONCE_PAUSE_MS};
 use crate::rules::Rule;
 use crate::view::{MyRole, View};
 
@@ -36,7 +37,8 @@ enum Role {
         job: Option<JobId>,
         vote: Option<Vote>,
     },
-    /// An observer waits a moment, lest all of them ask at once.
+    /// An observer waits a moment, lest all of them ask at once; and whoever its leader sends away
+    /// again and again.
     Waiting {
         until_ms: i64,
     },
@@ -94,6 +96,9 @@ pub struct Zab {
     /// Whether my log says what I have: not on a server that came up empty without leave.
     may_vote: bool,
     last_round_ms: i64,
+    /// How often in a row a leader was found and left at once, before it had brought this server up
+    /// to date.
+    at_once: u32,
 }
 
 /// What a start has found.
@@ -125,6 +130,7 @@ impl Zab {
             feed: Feed::new(past.applied),
             may_vote: past.may_vote,
             last_round_ms: 0,
+            at_once: 0,
         }
     }
 
@@ -268,6 +274,12 @@ impl Zab {
     /// Ends the role. Once everything appended is durable the server follows `vote`, or looks for
     /// a leader anew.
     fn leave(&mut self, vote: Option<Vote>) {
+        let failed = matches!(&self.role, Role::Learning(learner) if !learner.is_established());
+        let is_short = self.c.now_ms - self.last_round_ms < AT_ONCE_MS;
+        self.at_once = match failed && is_short && vote.is_none() {
+            true => self.at_once.saturating_add(1),
+            false => 0,
+        };
         self.end_role();
         self.election.leave();
         let job = if self.c.settings.rules.hold(Rule::DrainBeforeVote) {
@@ -298,6 +310,15 @@ impl Zab {
                 };
                 return;
             }
+        }
+        if self.at_once > AT_ONCE_MAX {
+            // Its leader does not take it, and would be asked again in a millisecond.
+            let times = (self.at_once - AT_ONCE_MAX - 1).min(16);
+            let pause_ms = (AT_ONCE_PAUSE_MS << times).min(AT_ONCE_LONGEST_MS);
+            self.role = Role::Waiting {
+                until_ms: self.c.now_ms + pause_ms,
+            };
+            return;
         }
         self.look();
     }

@@ -64,6 +64,8 @@ pub struct Handler {
     held_bytes: usize,
     /// What it is waited for until, monotonic milliseconds.
     pub deadline_ms: i64,
+    /// When it said something last, monotonic milliseconds.
+    pub heard_ms: i64,
     /// Until which tick it counts as being there.
     pub deadline_tick: i64,
     /// The oldest proposal that was sent and not acknowledged, as far as two are remembered, and
@@ -88,6 +90,7 @@ impl Handler {
             held: Vec::new(),
             held_bytes: 0,
             deadline_ms,
+            heard_ms: i64::MIN,
             deadline_tick,
             unacked: None,
             next_unacked: None,

@@ -11,9 +11,9 @@ use super::hello::Hello;
 use super::plan::{Facts, Row, plan};
 use super::{Ack, Handler, Kind, Leader, Phase, Stage};
 use crate::common::{Common, Turn};
-use crate::ids::{LinkId, Zxid};
+use crate::ids::{LinkId, Sid, Zxid};
 use crate::io::{Act, Base, StreamPlan, Tell};
-use crate::limits::{EPOCH_MAX, HANDOFF_TXNS, LEARNERS_MAX};
+use crate::limits::{EPOCH_MAX, HANDOFF_TXNS, LEARNERS_MAX, TWIN_TOLD_MS};
 use crate::rules::Rule;
 use crate::zab::Learners;
 
@@ -54,6 +54,7 @@ impl Leader {
         let Some(h) = self.handlers.get_mut(&link) else {
             return Turn::Stay;
         };
+        h.heard_ms = c.now_ms;
         let said = match h.stage {
             Stage::Connected => self.greeted(c, link, &packet),
             Stage::Told => self.promised(c, link, &packet),
@@ -83,6 +84,9 @@ impl Leader {
         if accepted >= EPOCH_MAX {
             return Err(format!("it has accepted epoch {accepted}"));
         }
+        if self.is_taken(c, link, sid) {
+            return Ok(Turn::Stay);
+        }
         let before = self.links(|h| h.stage > Stage::Connected && h.sid == sid);
         for old in before {
             let new = &self.handlers[&link].address;
@@ -101,6 +105,32 @@ impl Leader {
             self.tell_epoch(c, link);
         }
         Ok(Turn::Stay)
+    }
+
+    /// Whether a server of this id is here and alive: then another one says that it is that server
+    /// too, and goes. What one of them acknowledges the other need not have, so that there is one
+    /// link of an id only; and it stays with the one that has it, lest they throw each other out.
+    /// A server that has come back comes when its old link has ended, or has been silent.
+    fn is_taken(&mut self, c: &mut Common, link: LinkId, sid: Sid) -> bool {
+        let since = c.now_ms - c.settings.tick_ms;
+        let live = |h: &&Handler| h.stage >= Stage::Synced && h.sid == sid && h.heard_ms > since;
+        let Some(there) = self.handlers.values().find(live) else {
+            return false;
+        };
+        let there = there.address.clone();
+        if let Some(new) = self.handlers.remove(&link) {
+            let due = |told: &i64| c.now_ms - told >= TWIN_TOLD_MS;
+            if self.twins.get(&sid).is_none_or(due) {
+                self.twins.insert(sid, c.now_ms);
+                c.warn(format!(
+                    "two servers with id {sid}? One is connected from {there}, and {} says that it is that server too: it is sent away",
+                    new.address
+                ));
+            }
+            c.out.act(Act::Hangup(link));
+            c.out.tell(Tell::LearnerGone(link));
+        }
+        true
     }
 
     /// LEADERINFO: the epoch is settled, and written down.

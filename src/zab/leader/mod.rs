@@ -85,6 +85,8 @@ pub(crate) struct Leader {
     established_ms: i64,
     began_ms: i64,
     resign: Option<String>,
+    /// When it was told last that two servers have one id; of ids that are connected.
+    twins: BTreeMap<Sid, i64>,
 }
 
 impl Leader {
@@ -115,6 +117,7 @@ impl Leader {
             established_ms: 0,
             began_ms: c.now_ms,
             resign: None,
+            twins: BTreeMap::new(),
         };
         c.out.act(Act::Listen(true));
         let me = c.me();
