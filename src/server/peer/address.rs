@@ -18,7 +18,7 @@ use crate::client::listener;
 use crate::limits::PEER_BACKLOG;
 
 /// A host, a name or the literal of an address, and a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Without brackets.
     pub host: String,

@@ -10,9 +10,10 @@
 //! there and when it has ended, and also when it could not be made. Somebody who says nothing holds
 //! nobody else up.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -33,7 +34,7 @@ use super::budget::{Budget, Delivery};
 use super::link::reserve;
 use super::{Event, Events, Settings, Sink};
 use crate::limits::{
-    ACCEPT_PAUSE, BIND_PAUSE, CALL_BACK, ELECTION_IN_BYTES, HANDSHAKES, OUTSIDERS,
+    ACCEPT_PAUSE, BIND_PAUSE, CALL_BACK, ELECTION_IN_BYTES, HANDSHAKES, OUTSIDERS, TWIN_EVERY,
 };
 
 /// Exit code of a process whose election port cannot be bound (Java's).
@@ -107,6 +108,8 @@ pub struct Election {
     listening: u64,
     next: u64,
     anonymous: i64,
+    /// When it was told last that two servers have an id, of those of the configurations.
+    twins: HashMap<Sid, Instant>,
 }
 
 impl Election {
@@ -132,6 +135,7 @@ impl Election {
             listening: 0,
             next: 0,
             anonymous: 0,
+            twins: HashMap::new(),
         };
         election.set_view(view);
         election
@@ -271,8 +275,9 @@ impl Election {
             Sid(hello.sid)
         };
         if sid == self.settings.me {
-            tracing::warn!(
-                "{address} says that it is server {sid}, which I am: two servers with one id?"
+            self.twin(
+                sid,
+                &format!("{address} says that it is server {sid}, which I am"),
             );
             return;
         }
@@ -282,6 +287,7 @@ impl Election {
             );
             return;
         }
+        self.compare(sid, address, &hello);
         if sid > self.settings.me {
             self.adopt(sid, stream, rest);
             return;
@@ -301,6 +307,56 @@ impl Election {
             self.dial(sid);
         } else {
             self.dial_at(sid, vec![advertised]);
+        }
+    }
+
+    /// Whoever says where it listens says so in the words of its own configuration. They are
+    /// compared with mine: another server by mistake has the same id on another machine.
+    fn compare(&mut self, sid: Sid, from: SocketAddr, hello: &Hello) {
+        if hello.addresses.is_empty() {
+            return;
+        }
+        let known = [self.view.committed(), self.view.last_seen()]
+            .into_iter()
+            .flat_map(|config| places(config.members.get(&sid.0)));
+        let known: BTreeSet<Place> = known.collect();
+        let said = |place: &Place| {
+            let mut said = hello.addresses.iter();
+            said.any(|(host, port)| *host == place.host && *port == place.port)
+        };
+        // Java's advice for some networks is to write the wildcard in one's own line.
+        let is_wildcard = |host: &str| {
+            host.parse::<std::net::IpAddr>()
+                .is_ok_and(|ip| ip.is_unspecified())
+        };
+        if known.is_empty()
+            || known.iter().any(said)
+            || hello.addresses.iter().any(|(host, _)| is_wildcard(host))
+        {
+            return;
+        }
+        let list = |places: &mut dyn Iterator<Item = String>| places.collect::<Vec<_>>().join(", ");
+        let there = list(
+            &mut hello
+                .addresses
+                .iter()
+                .map(|(host, port)| format!("{host}:{port}")),
+        );
+        let here = list(&mut known.iter().map(ToString::to_string));
+        self.twin(
+            sid,
+            &format!(
+                "{from} says that it is server {sid} with the election port {there}; here it is {here} (or the two have different configurations)"
+            ),
+        );
+    }
+
+    /// Says of an id now and then that two servers seem to have it.
+    fn twin(&mut self, sid: Sid, what: &str) {
+        let due = |told: &Instant| told.elapsed() >= TWIN_EVERY;
+        if self.twins.get(&sid).is_none_or(due) {
+            self.twins.insert(sid, Instant::now());
+            tracing::warn!("{what}: two servers with one id?");
         }
     }
 
