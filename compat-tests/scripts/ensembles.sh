@@ -43,6 +43,7 @@ else
     play scripted Z,Z,Z
     play poison Z,J,Z
     play faults Z,Z,Z
+    play strangers Z,Z,Z
     play masters J,Z,Z,Zo,Jo
     play large Z,Z,J
     play oracle J,Z

@@ -338,6 +338,37 @@ impl Member {
             .ok_or_else(|| format!("{} does not say {words:?}:\n{}", self.id(), self.log_tail()))
     }
 
+    /// All lines of its output that hold all of these words.
+    pub fn lines(&self, words: &[&str]) -> Vec<String> {
+        let printed = self.printed();
+        let lines = printed.lines();
+        lines
+            .filter(|line| words.iter().all(|word| line.contains(word)))
+            .map(ToOwned::to_owned)
+            .collect()
+    }
+
+    /// What is stored becomes what another server has stored, which has nothing then. Its own was wiped.
+    ///
+    /// # Errors
+    /// One of them runs, or the files cannot be moved.
+    pub fn take_over(&mut self, other: &Member) -> Result<(), String> {
+        if self.child.is_some() || other.child.is_some() {
+            return Err(format!("{} or its namesake runs", self.id()));
+        }
+        let (from, to) = (other.data(), self.data());
+        fs::rename(&from, &to).map_err(|e| format!("{}: {e}", from.display()))
+    }
+
+    /// Removes the file that says with whom the directory was part of an ensemble.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn forget_members(&self) -> Result<(), String> {
+        let path = self.data().join("zabkeeper.members");
+        fs::remove_file(&path).map_err(|e| format!("{}: {e}", path.display()))
+    }
+
     /// Removes everything it has stored; `myid` is written anew at the next start.
     ///
     /// # Errors

@@ -389,19 +389,41 @@ impl Stage {
         what: &str,
         mut done: impl FnMut(&mut Stage) -> Result<Option<T>, String>,
     ) -> Result<T, String> {
-        let deadline = Instant::now() + SETTLE;
+        self.wait_for(what, SETTLE, |stage| {
+            let value = done(stage)?;
+            if value.is_some() {
+                return Ok(value);
+            }
+            let gone = |member: &mut &mut Member| member.wanted() && !member.alive();
+            match stage
+                .members
+                .iter_mut()
+                .find_map(|mut it| gone(&mut it).then_some(it))
+            {
+                Some(member) => Err(format!(
+                    "{} ended by itself:\n{}",
+                    member.id(),
+                    member.log_tail()
+                )),
+                None => Ok(None),
+            }
+        })
+    }
+
+    /// Waits for a condition of the whole, which may be that a member ends.
+    ///
+    /// # Errors
+    /// It does not come true within `limit`.
+    pub fn wait_for<T>(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        mut done: impl FnMut(&mut Stage) -> Result<Option<T>, String>,
+    ) -> Result<T, String> {
+        let deadline = Instant::now() + limit;
         loop {
             if let Some(value) = done(self)? {
                 return Ok(value);
-            }
-            for member in &mut self.members {
-                if member.wanted() && !member.alive() {
-                    return Err(format!(
-                        "{} ended by itself:\n{}",
-                        member.id(),
-                        member.log_tail()
-                    ));
-                }
             }
             if Instant::now() > deadline {
                 let modes: Vec<_> = self
@@ -411,7 +433,7 @@ impl Stage {
                     .collect();
                 return Err(format!(
                     "not within {} s: {what}; modes {modes:x?}",
-                    SETTLE.as_secs()
+                    limit.as_secs()
                 ));
             }
             // Polled: four-letter words announce nothing.

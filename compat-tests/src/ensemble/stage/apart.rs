@@ -16,6 +16,9 @@ use super::Stage;
 /// How far the ports of a server beside the ensemble are from those of its namesake.
 const ASIDE: u16 = 1000;
 
+/// How far the addresses of machines outside the ensemble are from those of its members.
+const ELSEWHERE: u8 = 100;
+
 /// A disk in memory.
 #[derive(Debug)]
 pub struct Disk {
@@ -90,8 +93,14 @@ impl Stage {
         Disk::mount(&self.member(id)?.data())
     }
 
-    fn beside(&self, name: &str, id: u8, kind: &Kind, more: Vec<String>) -> Result<Member, String> {
-        let address = self.net.address(id);
+    fn beside(
+        &self,
+        name: &str,
+        (id, host): (u8, u8),
+        kind: &Kind,
+        more: Vec<String>,
+    ) -> Result<Member, String> {
+        let address = self.net.address(host);
         let mut lines = vec![
             format!("tickTime={TICK_MS}"),
             format!("initLimit={INIT_LIMIT}"),
@@ -130,7 +139,21 @@ impl Stage {
             .into_iter()
             .map(|other| self.place(other, if other == id { ASIDE } else { 0 }))
             .collect();
-        self.beside("twin", id, kind, lines)
+        self.beside("twin", (id, id), kind, lines)
+    }
+
+    /// An ensemble of its own, of one server, on another machine.
+    ///
+    /// # Errors
+    /// Its folder cannot be made.
+    pub fn hermit(&self, name: &str, id: u8, kind: &Kind) -> Result<Member, String> {
+        let host = id + ELSEWHERE;
+        let address = self.net.address(host);
+        let lines = vec![
+            "standaloneEnabled=false".into(),
+            format!("server.{id}={address}:{QUORUM_PORT}:{ELECTION_PORT}"),
+        ];
+        self.beside(name, (id, host), kind, lines)
     }
 
     /// Starts a server beside the ensemble.

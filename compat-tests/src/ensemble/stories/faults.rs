@@ -1,6 +1,6 @@
-//! What an operator or a machine does wrong to one server of a living ensemble: two servers of one id, no
-//! id or an unknown one, a full disk, a leader that stands still. Each is
-//! told in a line, the ensemble goes on, and nothing acknowledged is lost.
+//! What an operator or a machine does wrong to one server of a living ensemble: no id or an unknown one,
+//! a full disk, a leader that stands still. Each is told in a line, the ensemble goes on, and nothing
+//! acknowledged is lost.
 
 use std::time::Instant;
 
@@ -24,7 +24,7 @@ pub(super) fn setting() -> Setting {
     }
 }
 
-fn create(path: &str, data: &str) -> Out {
+pub(super) fn create(path: &str, data: &str) -> Out {
     let mut body = Out::new();
     body.bytes(&text(path))
         .bytes(&text(data))
@@ -51,9 +51,7 @@ pub(super) fn play(stage: &mut Stage, cast: &Cast<'_>) -> Result<(), String> {
 
     full_disks(stage, &disks)?;
     ids(stage, cast)?;
-    standing(stage)?;
-    twins(stage)?;
-    Ok(())
+    standing(stage)
 }
 
 /// A member's disk is full, a follower's and then the leader's.
@@ -113,40 +111,6 @@ fn ids(stage: &mut Stage, cast: &Cast<'_>) -> Result<(), String> {
         if codes[0] == 0 || codes.iter().any(|code| *code != codes[0]) {
             return Err(format!("myid {claim:?}: exit codes {codes:?}"));
         }
-    }
-    Ok(())
-}
-
-/// A second server of an id that is taken, of a follower and of the leader.
-fn twins(stage: &mut Stage) -> Result<(), String> {
-    let leader = stage.all_serve()?;
-    let follower = *stage
-        .voters()
-        .iter()
-        .find(|id| **id != leader)
-        .ok_or("no follower")?;
-    for id in [leader, follower] {
-        let mut twin = stage.twin(id, &Kind::Zabkeeper)?;
-        stage.start_beside(&mut twin)?;
-        let begun = Instant::now();
-        stage.load.writes(300)?;
-        let took = begun.elapsed();
-        if twin.mode().as_deref() == Some("leader") {
-            return Err(format!("a second server {id} leads"));
-        }
-        if id != leader && stage.member(leader)?.seat.kind == Kind::Zabkeeper {
-            let words = format!("server {id} has connected again");
-            let line = stage.member(leader)?.line(&["WARN", &words])?;
-            stage.note(line);
-        }
-        stage.note(format!(
-            "two servers {id}: 300 writes in {} ms",
-            took.as_millis()
-        ));
-        twin.kill()?;
-        twin.wipe()?;
-        stage.all_serve()?;
-        stage.verify("two servers of one id")?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ mod oracle;
 mod poison;
 mod rolling;
 mod scripted;
+mod strangers;
 
 use std::path::Path;
 
@@ -46,7 +47,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const STORIES: [Story; 13] = [
+pub const STORIES: [Story; 14] = [
     Story {
         name: "follower",
         about: "member 1 follows: DIFF, SNAP under load, DIFF from the log, kill -9 of the leader and \
@@ -130,11 +131,17 @@ pub const STORIES: [Story; 13] = [
     },
     Story {
         name: "faults",
-        about: "full disks, no id, an unknown id, two servers of one id, a leader that \
-                stands still",
+        about: "full disks, no id, an unknown id, a leader that stands still",
         voters: 3,
         setting: faults::setting,
         play: faults::play,
+    },
+    Story {
+        name: "strangers",
+        about: "the data of another ensemble, of a lower, equal and higher epoch; two servers of one id",
+        voters: 3,
+        setting: strangers::setting,
+        play: strangers::play,
     },
     Story {
         name: "scripted",
