@@ -291,8 +291,8 @@ impl CoreLoop {
                 Act::Log(level, line) => match level {
                     Level::Info => tracing::info!("{line}"),
                     Level::Warn => tracing::warn!("{line}"),
-                    Level::Error => tracing::error!("{line}"),
                 },
+                Act::Violation(line) => tracing::error!("{line}"),
                 Act::ReadSnap(link, zxid) => {
                     work.push(LogItem::Receive(zxid));
                     acts.push(Act::ReadSnap(link, zxid));

@@ -66,6 +66,8 @@ pub(crate) enum Turn {
     Designated { leader: Sid, zxid: Zxid },
 }
 
+    /// As [`Turn::Leave`], because the leader does not keep the protocol.
+    Forsake(String),
 impl Common {
     pub fn new(
         settings: Settings,
@@ -127,6 +129,11 @@ impl Common {
     /// The log is durable up to here.
     pub fn set_durable(&mut self, zxid: Zxid) {
         self.durable = zxid;
+    /// Another server does not keep the protocol.
+    pub fn blame(&mut self, line: String) {
+        self.out.act(Act::Violation(line));
+    }
+
         while self.unsynced.front().is_some_and(|(z, _)| *z <= zxid) {
             self.unsynced.pop_front();
         }
@@ -203,7 +210,7 @@ impl Common {
         match parsed {
             Ok(config) => Some(config),
             Err(error) => {
-                self.warn(format!("a configuration that cannot be read: {error}"));
+                self.blame(format!("a configuration that cannot be read: {error}"));
                 None
             }
         }

@@ -158,8 +158,6 @@ pub enum Level {
     Info,
     /// What should not.
     Warn,
-    /// What an operator must look at.
-    Error,
 }
 
 /// What the driver does.
@@ -211,6 +209,9 @@ pub enum Act {
     },
     /// Write a line to the log of what happens.
     Log(Level, String),
+    /// Another server has said what nobody says who keeps the protocol: a line for the log. Among
+    /// servers that all keep it there is none. (What cannot be whatever others say is asserted.)
+    Violation(String),
 }
 
 /// What the node that owns the tree is told.

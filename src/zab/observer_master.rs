@@ -138,14 +138,25 @@ impl ObserverMaster {
 
     /// Closes a link, for a reason that is told to whoever reads the log.
     pub fn drop_link(&mut self, c: &mut Common, link: LinkId, why: &str) {
-        if let Some(h) = self.handlers.remove(&link) {
-            c.warn(format!(
-                "observer {} ({}) is dropped: {why}",
-                h.sid, h.address
-            ));
-            c.out.act(Act::Hangup(link));
+        if let Some(line) = self.let_go(c, link, why) {
+            c.warn(line);
         }
+    }
+
+    /// As [`ObserverMaster::drop_link`], because its other end does not keep the protocol.
+    pub fn expel(&mut self, c: &mut Common, link: LinkId, why: &str) {
+        if let Some(line) = self.let_go(c, link, why) {
+            c.blame(line);
+        }
+    }
+
+    /// Closes a link, if there is one. Returns the line that says so.
+    fn let_go(&mut self, c: &mut Common, link: LinkId, why: &str) -> Option<String> {
         self.waiting.remove(&link);
+        let h = self.handlers.remove(&link)?;
+        c.out.act(Act::Hangup(link));
+        let Handler { sid, address, .. } = h;
+        Some(format!("observer {sid} ({address}) is dropped: {why}"))
     }
 
     /// A link has ended.
@@ -332,14 +343,20 @@ impl ObserverMaster {
                 Err(format!("{} in stage {:?}", packet.kind, h.stage))
             }
         };
+        // What no observer says.
         if let Err(why) = said {
-            self.drop_link(c, link, &why);
+            self.expel(c, link, &why);
         }
     }
 
     /// OBSERVERINFO. The epoch is settled already.
     fn greeted(&mut self, c: &mut Common, link: LinkId, packet: &Packet) -> Result<(), String> {
-        let Hello { kind, sid, .. } = Hello::read(c, packet, &mut self.anonymous)?;
+        let hello = Hello::read(c, packet, &mut self.anonymous)?;
+        if let Some(why) = hello.is_ahead(c) {
+            self.drop_link(c, link, &why);
+            return Ok(());
+        }
+        let Hello { kind, sid, .. } = hello;
         if kind != Kind::Observer {
             return Err("only observers are served here".into());
         }
@@ -526,14 +543,15 @@ impl ObserverMaster {
             PacketKind::Ping => c.out.tell(Tell::Touched(link, packet)),
             PacketKind::Revalidate | PacketKind::Request => {
                 if self.syncs.len() + self.revalidations.len() >= RELAYED_MAX {
-                    return Err("the leader leaves too much of it unanswered".into());
+                    self.drop_link(c, link, "the leader leaves too much of it unanswered");
+                    return Ok(());
                 }
                 self.note(&packet, Some(link))?;
                 c.out.send(leader, packet);
             }
             other => {
                 // As in Java: it is said, and nothing follows from it.
-                c.warn(format!("observer {} sends {other}", h.sid));
+                c.blame(format!("observer {} sends {other}", h.sid));
             }
         }
         Ok(())

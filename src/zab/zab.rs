@@ -240,6 +240,10 @@ impl Zab {
                 self.c.warn(why);
                 self.leave(None);
             }
+            Turn::Forsake(why) => {
+                self.c.blame(why);
+                self.leave(None);
+            }
             Turn::Designated { leader, zxid } => {
                 self.c.warn(format!(
                     "a reconfiguration makes server {leader} the leader"
@@ -514,13 +518,13 @@ impl Zab {
             }
             In::Drop(link, why) => match &mut self.role {
                 Role::Leading(leader) => {
-                    leader.drop_link(&mut self.c, link, &why);
+                    leader.expel(&mut self.c, link, &why);
                     Turn::Stay
                 }
-                Role::Learning(learner) if learner.link() == Some(link) => Turn::Leave(why),
+                Role::Learning(learner) if learner.link() == Some(link) => Turn::Forsake(why),
                 Role::Learning(learner) => {
                     if let Some(observers) = learner.observers() {
-                        observers.drop_link(&mut self.c, link, &why);
+                        observers.expel(&mut self.c, link, &why);
                     }
                     Turn::Stay
                 }

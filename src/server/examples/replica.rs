@@ -167,7 +167,7 @@ impl Replica {
             }
             Act::Log(Level::Info, line) => eprintln!("{line}"),
             Act::Log(Level::Warn, line) => eprintln!("warning: {line}"),
-            Act::Log(Level::Error, line) => eprintln!("error: {line}"),
+            Act::Violation(line) => eprintln!("error: {line}"),
             act => self.acts.push(act),
         }
     }

@@ -281,7 +281,8 @@ impl Hub {
             | Act::Job(..)
             | Act::Abandon
             | Act::ReadLog { .. }
-            | Act::Log(..) => unreachable!("no work of the sockets: {act:?}"),
+            | Act::Log(..)
+            | Act::Violation(_) => unreachable!("no work of the sockets: {act:?}"),
         }
     }
 

@@ -21,19 +21,22 @@ pub(crate) struct Hello {
     pub sid: Sid,
     /// The epoch that it has accepted.
     pub accepted: u32,
+    /// The version of its configuration.
+    pub config_version: i64,
 }
 
 impl Hello {
     /// Reads it. `anonymous` is the last id that was made up here.
     ///
     /// # Errors
-    /// Why this learner cannot be served.
+    /// What no learner says.
     pub fn read(c: &Common, packet: &Packet, anonymous: &mut i64) -> Result<Hello, String> {
         let kind = match packet.kind {
             PacketKind::FollowerInfo => Kind::Follower,
             PacketKind::ObserverInfo => Kind::Observer,
             other => return Err(format!("its first packet is {other}")),
         };
+        let mut config_version = 0;
         let sid = match &packet.data {
             // A server without an id: the newest form of everything else.
             None => {
@@ -46,13 +49,7 @@ impl Hello {
                 if info.protocol < PROTOCOL {
                     return Err(format!("it speaks protocol 0x{:x}", info.protocol));
                 }
-                let mine = c.view.committed().version;
-                if info.config_version > mine {
-                    return Err(format!(
-                        "it has configuration 0x{:x}, here holds 0x{mine:x}",
-                        info.config_version
-                    ));
-                }
+                config_version = info.config_version;
                 Sid(info.sid)
             }
         };
@@ -64,6 +61,14 @@ impl Hello {
             kind,
             sid,
             accepted,
+            config_version,
         })
+    }
+
+    /// Why it is not served here, if it has a newer configuration.
+    pub fn is_ahead(&self, c: &Common) -> Option<String> {
+        let (theirs, mine) = (self.config_version, c.view.committed().version);
+        let ahead = theirs > mine;
+        ahead.then(|| format!("it has configuration 0x{theirs:x}, here holds 0x{mine:x}"))
     }
 }

@@ -66,8 +66,9 @@ impl Leader {
         };
         match said {
             Ok(turn) => turn,
+            // What no learner says.
             Err(why) => {
-                self.drop_link(c, link, &why);
+                self.expel(c, link, &why);
                 Turn::Stay
             }
         }
@@ -76,10 +77,15 @@ impl Leader {
     /// FOLLOWERINFO or OBSERVERINFO.
     fn greeted(&mut self, c: &mut Common, link: LinkId, packet: &Packet) -> Result<Turn, String> {
         let hello = Hello::read(c, packet, &mut self.anonymous)?;
+        if let Some(why) = hello.is_ahead(c) {
+            self.drop_link(c, link, &why);
+            return Ok(Turn::Stay);
+        }
         let Hello {
             kind,
             sid,
             accepted,
+            ..
         } = hello;
         if accepted >= EPOCH_MAX {
             return Err(format!("it has accepted epoch {accepted}"));
@@ -166,10 +172,12 @@ impl Leader {
             let theirs = (i64::from(epoch), h.peer);
             let mine = (i64::from(self.summary.0), self.summary.1);
             if is_more_recent(theirs, mine) {
-                return Err(format!(
+                let why = format!(
                     "it has epoch {} and zxid {}, more than my epoch {} and zxid {}",
                     theirs.0, theirs.1, mine.0, mine.1
-                ));
+                );
+                self.drop_link(c, link, &why);
+                return Ok(Turn::Stay);
             }
             if h.peer.0 != -1 && c.view.quorum().voters().contains(&sid) {
                 self.promised.insert(sid);
@@ -440,7 +448,7 @@ impl Leader {
             }
             other => {
                 // As in Java: it is said, and nothing follows from it.
-                c.warn(format!("learner {} sends {other}", h.sid));
+                c.blame(format!("learner {} sends {other}", h.sid));
                 Ok(Turn::Stay)
             }
         }

@@ -584,17 +584,28 @@ impl Leader {
 
     /// Closes a link, for a reason that is told to whoever reads the log.
     pub fn drop_link(&mut self, c: &mut Common, link: LinkId, why: &str) {
-        if let Some(h) = self.handlers.remove(&link) {
-            c.warn(format!(
-                "learner {} ({}) is dropped: {why}",
-                h.sid, h.address
-            ));
-            c.out.act(Act::Hangup(link));
-            c.out.tell(Tell::LearnerGone(link));
+        if let Some(line) = self.let_go(c, link, why) {
+            c.warn(line);
+        }
+    }
+
+    /// As [`Leader::drop_link`], because its other end does not keep the protocol.
+    pub fn expel(&mut self, c: &mut Common, link: LinkId, why: &str) {
+        if let Some(line) = self.let_go(c, link, why) {
+            c.blame(line);
         }
     }
 
     /// Ends: every learner is let go.
+    /// Closes a link, if there is one. Returns the line that says so.
+    fn let_go(&mut self, c: &mut Common, link: LinkId, why: &str) -> Option<String> {
+        let h = self.handlers.remove(&link)?;
+        c.out.act(Act::Hangup(link));
+        c.out.tell(Tell::LearnerGone(link));
+        let Handler { sid, address, .. } = h;
+        Some(format!("learner {sid} ({address}) is dropped: {why}"))
+    }
+
     pub fn close(&mut self, c: &mut Common) {
         c.out.act(Act::Listen(false));
         for link in core::mem::take(&mut self.handlers).into_keys() {

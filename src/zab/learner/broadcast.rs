@@ -175,7 +175,7 @@ impl Learner {
                     c.out.tell(Tell::Revalidated(packet));
                 }
             }
-            PacketKind::UpToDate => c.warn("UPTODATE a second time".into()),
+            PacketKind::UpToDate => c.blame("UPTODATE a second time".into()),
             other => return Err(format!("{other} behind UPTODATE")),
         }
         Ok(Turn::Stay)

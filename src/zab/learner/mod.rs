@@ -346,10 +346,11 @@ impl Learner {
         self.deadline_ms = c.now_ms + limit;
         match self.one(c, feed, packet) {
             Ok(turn) => turn,
-            Err(why) => Turn::Leave(format!("leader {}: {why}", self.leader)),
+            Err(why) => Turn::Forsake(format!("leader {}: {why}", self.leader)),
         }
     }
 
+    /// An error is what no leader says.
     fn one(&mut self, c: &mut Common, feed: &mut Feed, packet: Packet) -> Result<Turn, String> {
         match self.phase {
             Phase::Greeted => self.told_epoch(c, &packet),

@@ -31,10 +31,10 @@ impl Learner {
         }
         let epoch = Zxid(packet.zxid).epoch();
         if epoch < c.accepted {
-            return Err(format!(
-                "it leads epoch {epoch}, and this server has promised {} (in acceptedEpoch): a directory of another ensemble?",
-                c.accepted
-            ));
+            return Ok(Turn::Leave(format!(
+                "leader {}: it leads epoch {epoch}, and this server has promised {} (in acceptedEpoch): a directory of another ensemble?",
+                self.leader, c.accepted
+            )));
         }
         if epoch > EPOCH_MAX {
             return Err(format!("it leads epoch {epoch}"));
