@@ -1,5 +1,7 @@
 //! What an operator can set that the core acts on.
 
+use zk_zab::rules::Rules;
+
 use crate::auth::Providers;
 use crate::owner::Extended;
 
@@ -46,6 +48,11 @@ pub struct Config {
     /// How long a member of an ensemble looks for a leader before it serves those clients that are
     /// content with reading, milliseconds; `None` without `readonlymode.enabled`.
     pub read_only_after_ms: Option<i64>,
+    /// The last counter of an epoch's zxids; lower than that of
+    /// [`crate::limits::LAST_COUNTER`] only where reaching it is tried.
+    pub last_counter: u32,
+    /// Which rules of the protocol hold.
+    pub rules: Rules,
     /// Seed of the tree's hash.
     pub seed: u64,
 }
@@ -72,6 +79,8 @@ impl Default for Config {
             reconfig_enabled: false,
             leader_serves: true,
             read_only_after_ms: None,
+            last_counter: crate::limits::LAST_COUNTER,
+            rules: Rules::default(),
             seed: 0,
         }
     }

@@ -115,6 +115,7 @@ pub fn core_config(config: &ServerConfig) -> Config {
             .read_only_mode
             .then(|| i64::from(config.tick_time_ms).max(READ_ONLY_AFTER_MS)),
         seed: fastrand::u64(..),
+        ..Config::default()
     }
 }
 

@@ -42,6 +42,9 @@ pub(crate) struct Common {
     pub switching: Option<(JobId, Zxid, Zxid)>,
     /// A leader must send everything: what it would cut off is committed here.
     pub resync: bool,
+    /// What the log does not hold and is told all the same. Nothing is, but without
+    /// the rules about that.
+    pub claimed: Zxid,
     pub now_ms: i64,
     /// The wall clock, for ages of transactions.
     pub wall_ms: i64,
@@ -62,12 +65,12 @@ pub(crate) enum Turn {
     Stay,
     /// It ends: look for a leader. Why.
     Leave(String),
+    /// As [`Turn::Leave`], because the leader does not keep the protocol.
+    Forsake(String),
     /// A reconfiguration ends it: the leader is named.
     Designated { leader: Sid, zxid: Zxid },
 }
 
-    /// As [`Turn::Leave`], because the leader does not keep the protocol.
-    Forsake(String),
 impl Common {
     pub fn new(
         settings: Settings,
@@ -90,6 +93,7 @@ impl Common {
             tree_bytes: 0,
             switching: None,
             resync: false,
+            claimed: Zxid::ZERO,
             now_ms: 0,
             wall_ms: 0,
             counts: Counts::default(),
@@ -98,6 +102,11 @@ impl Common {
             next_master: None,
             next_job: 0,
         }
+    }
+
+    /// What this server says that it has.
+    pub fn told_end(&self) -> Zxid {
+        self.history.end().max(self.claimed)
     }
 
     pub fn me(&self) -> Sid {
@@ -119,6 +128,11 @@ impl Common {
         self.out.log(Level::Warn, line);
     }
 
+    /// Another server does not keep the protocol.
+    pub fn blame(&mut self, line: String) {
+        self.out.act(Act::Violation(line));
+    }
+
     /// Appends a record to the log.
     pub fn append(&mut self, zxid: Zxid, payload: Bytes) {
         self.history.append(zxid, payload.len());
@@ -129,11 +143,6 @@ impl Common {
     /// The log is durable up to here.
     pub fn set_durable(&mut self, zxid: Zxid) {
         self.durable = zxid;
-    /// Another server does not keep the protocol.
-    pub fn blame(&mut self, line: String) {
-        self.out.act(Act::Violation(line));
-    }
-
         while self.unsynced.front().is_some_and(|(z, _)| *z <= zxid) {
             self.unsynced.pop_front();
         }

@@ -11,14 +11,22 @@ pub enum Rule {
     UpdatePeerEpoch,
     /// 1805: votes of an established leader are compared by leader and epoch only.
     CompareEstablishedByLeader,
-    /// 2418, 4925: a history with a hole is never served as a difference.
+    /// 1818: of servers that have decided in the same round only the leader is compared.
+    SameRoundByLeader,
+    /// 2355: a server says that it has what is in its log, not what DIFF is going to bring.
+    ClaimOnlyLogged,
+    /// 2418: a history with a hole is never served as a difference.
     ContiguousLog,
+    /// 2623: a check that stands alone becomes no transaction.
+    NoBareCheck,
     /// 2845, 4541, 4712: what is on its way to the log is durable before a vote is cast.
     DrainBeforeVote,
     /// 2846: the log from before a snapshot of another server is not served.
     DiscardLogAfterSnap,
     /// 3104: NEWLEADER goes out behind the transactions that a snapshot may lack.
     NewLeaderAfterWindow,
+    /// 3642: nothing stays of a snapshot that did not come whole.
+    DropHalfSnap,
     /// 3023, 3911, 4646: what was received is durable before NEWLEADER is acknowledged.
     FlushBeforeNewLeaderAck,
     /// 4643, 4785: the data is durable before the epoch that vouches for it.
@@ -29,8 +37,20 @@ pub enum Rule {
     TolerateEarlyAcks,
     /// 4394: a learner keeps proposals that were not committed by NEWLEADER.
     KeepUncommitted,
+    /// 4394: a leader tells of no commit between NEWLEADER and UPTODATE.
+    HoldCommits,
+    /// 4925: a leader hands over from memory only what follows what the learner has.
+    ContiguousWindow,
+    /// 4925: a learner takes no transaction behind a gap.
+    RefuseGaps,
+    /// 5094: a learner that is told to cut its log has no longer one from that moment on.
+    CutAtOnce,
     /// 5094: what is committed only in a leader's own history is not applied before UPTODATE.
     ApplyFromUpToDate,
+    /// What is committed is never cut off: a leader that wants it cut is asked for a snapshot.
+    NeverCutCommitted,
+    /// The zxid at the start of an epoch is no transaction that could be cut off.
+    EpochStartIsNoTxn,
     /// An own record counts for a commit once it is durable here.
     OwnAckAfterFsync,
     /// Acknowledgements of servers that do not vote are not counted.
@@ -45,20 +65,30 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 18] = [
+    pub const ALL: [Rule; 28] = [
         Rule::StepDownAtRollover,
         Rule::UpdatePeerEpoch,
         Rule::CompareEstablishedByLeader,
+        Rule::SameRoundByLeader,
+        Rule::ClaimOnlyLogged,
         Rule::ContiguousLog,
+        Rule::NoBareCheck,
         Rule::DrainBeforeVote,
         Rule::DiscardLogAfterSnap,
         Rule::NewLeaderAfterWindow,
+        Rule::DropHalfSnap,
         Rule::FlushBeforeNewLeaderAck,
         Rule::EpochAfterData,
         Rule::NewLeaderAckFirst,
         Rule::TolerateEarlyAcks,
         Rule::KeepUncommitted,
+        Rule::HoldCommits,
+        Rule::ContiguousWindow,
+        Rule::RefuseGaps,
+        Rule::CutAtOnce,
         Rule::ApplyFromUpToDate,
+        Rule::NeverCutCommitted,
+        Rule::EpochStartIsNoTxn,
         Rule::OwnAckAfterFsync,
         Rule::OnlyVotersCount,
         Rule::AcceptedEpochBeforeAck,

@@ -333,7 +333,7 @@ impl Zab {
         self.c.unavailable_since.get_or_insert(self.c.now_ms);
         self.last_round_ms = self.c.now_ms;
         let end = if self.may_vote {
-            self.c.history.end().0
+            self.c.told_end().0
         } else {
             -1
         };

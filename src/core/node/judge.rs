@@ -16,10 +16,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use jute::{Encode, Reader};
+use jute::{Decode, Encode, Reader};
+use zk_wire::client::CheckRequest;
 use zk_wire::stat::StatPersisted;
 use zk_wire::txn::{TxnBody, TxnDigest, TxnHeader};
 use zk_wire::{Code, OpCode, digest};
+use zk_zab::rules::Rule;
 
 use super::ledger::{By, Ledger, Note, Record};
 use super::prepare::{Refusal, makes_ephemerals, prep, prepare};
@@ -27,7 +29,7 @@ use crate::acl::Ids;
 use crate::config::Config;
 use crate::ids::{ConnId, LinkId, Now, SessionId, Zxid};
 use crate::io::{Effect, Grant, Origin, Submit};
-use crate::limits::{LAST_COUNTER, MISSING_AT_ONCE};
+use crate::limits::MISSING_AT_ONCE;
 use crate::op::reconfig::Membership;
 use crate::op::{self, Stop};
 use crate::owner;
@@ -198,7 +200,11 @@ impl Judge {
             self.missing.pop();
         }
         while let Some(work) = self.waiting.pop_front() {
-            if desk.leads && self.issued.0 as u32 == LAST_COUNTER {
+            let is_used_up = desk.leads && self.issued.0 as u32 == desk.config.last_counter;
+            if is_used_up && !desk.config.rules.hold(Rule::StepDownAtRollover) {
+                // The next zxid runs into the epoch.
+                self.issued = Zxid(self.issued.0 | i64::from(u32::MAX));
+            } else if is_used_up {
                 // Nothing more can be proposed in this epoch (ZOOKEEPER-1277): who has asked
                 // learns nothing, and asks the next leader.
                 if !core::mem::replace(&mut self.resigned, true) {
@@ -416,7 +422,7 @@ impl Judge {
                 // Whose it is does not matter: it is the last that is asked for it.
                 return self.close(desk, *session, *cxid, By::Nobody);
             }
-            OpCode::CreateSession => match <i32 as jute::Decode>::decode(&mut Reader::new(body)) {
+            OpCode::CreateSession => match i32::decode(&mut Reader::new(body)) {
                 Ok(timeout) => {
                     let tracked = self
                         .tracker
@@ -425,8 +431,17 @@ impl Judge {
                 }
                 Err(_) => Err(Code::MarshallingError),
             },
-            // A transaction of the one stops Java (ZOOKEEPER-2623), and the other is nobody's but
-            // the reaper's.
+            // A transaction of a check that stands alone stops Java (ZOOKEEPER-2623).
+            OpCode::Check if !desk.config.rules.hold(Rule::NoBareCheck) => {
+                match CheckRequest::decode(&mut Reader::new(body)) {
+                    Ok(request) => Ok(TxnBody::Check {
+                        path: request.path,
+                        version: request.version,
+                    }),
+                    Err(_) => Err(Code::MarshallingError),
+                }
+            }
+            // Neither that nor what is nobody's but the reaper's.
             OpCode::Check | OpCode::DeleteContainer => Err(Code::Unimplemented),
             OpCode::Create
             | OpCode::Create2

@@ -1,7 +1,8 @@
-//! For each rule of the quorum layer ensembles in which it matters, with the rule and without.
+//! For each rule of the quorum layer ensembles in which it matters, with the rule and without: of
+//! nodes without a tree, and of whole servers.
 //!
-//! Two rules are about what other servers do and this one does not: acknowledgements that come
-//! early, and rounds that differ among servers with one leader. They are tried by hand.
+//! Some rules are about what other servers do and this one does not, or about what takes more than
+//! a simulated ensemble has: they are tried by hand, and here with the rule only.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +11,19 @@ use zk_zab::rules::{Rule, Rules};
 
 use super::plan::{Plan, ensemble};
 
+/// What the servers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Servers {
+    /// The quorum layer, with a node that has no tree.
+    Bare,
+    /// Whole ones.
+    Whole,
+}
+
 /// The plan in which a rule is tried with this seed; with the rule, or without it.
-pub fn plan(rule: Rule, seed: u64, holds: bool) -> Plan {
+pub fn plan(rule: Rule, servers: Servers, seed: u64, holds: bool) -> Plan {
     let mut plan = Plan::new(seed);
-    plan.real = false;
+    plan.real = servers == Servers::Whole;
     let off = |rule| Rules { off: Some(rule) };
     let mut without: BTreeMap<i64, Rules> = plan
         .servers()
@@ -43,7 +53,19 @@ pub fn plan(rule: Rule, seed: u64, holds: bool) -> Plan {
                 ..plan.settings
             };
         }
+        Rule::DropHalfSnap => {
+            plan.settings.force_snap = true;
+            plan.weights.reset = 20;
+        }
+        Rule::ClaimOnlyLogged | Rule::CutAtOnce => plan.weights.reset = 20,
         Rule::CompareEstablishedByLeader
+        | Rule::SameRoundByLeader
+        | Rule::NoBareCheck
+        | Rule::HoldCommits
+        | Rule::ContiguousWindow
+        | Rule::RefuseGaps
+        | Rule::NeverCutCommitted
+        | Rule::EpochStartIsNoTxn
         | Rule::TolerateEarlyAcks
         | Rule::ContiguousLog
         | Rule::DrainBeforeVote

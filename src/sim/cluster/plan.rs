@@ -347,6 +347,8 @@ impl Plan {
             tick_ms,
             min_session_ms: 2 * tick_ms as i32,
             max_session_ms: 100 * tick_ms as i32,
+            last_counter: self.counter_max,
+            rules: self.rules.get(&sid).copied().unwrap_or_default(),
             seed: self.seed,
             reconfig_enabled: self.settings.reconfig_enabled,
             ..Config::default()

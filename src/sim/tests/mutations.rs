@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use jute::Encode;
-use zk_sim::cluster::mutations::plan;
+use zk_sim::cluster::mutations::{Servers, plan};
 use zk_sim::cluster::plan::ensemble;
 use zk_sim::cluster::run;
 use zk_wire::OpCode;
@@ -22,21 +22,25 @@ use zk_zab::{History, LinkId, Now, Recovered, Settings, Sid, View, Zab, Zxid};
 /// Seeds that are tried until one fails.
 const SEEDS: u64 = 120;
 
-/// The first seed that fails without a rule must say one of these, and pass with it.
+/// The first seed that fails without a rule must say one of these, and pass with it. So it is with
+/// bare servers and with whole ones.
 fn matters(rule: Rule, says: &[&str]) {
-    let found = (0..SEEDS).find_map(|seed| {
-        let failure = run(plan(rule, seed, false), 0).failure?;
-        Some((seed, failure))
-    });
-    let Some((seed, failure)) = found else {
-        panic!("{rule:?}: {SEEDS} seeds pass without it");
-    };
-    assert!(
-        says.iter().any(|text| failure.contains(text)),
-        "{rule:?}: seed {seed} fails for another reason: {failure}"
-    );
-    let with = run(plan(rule, seed, true), zk_sim::limits::TAIL);
-    assert!(with.failure.is_none(), "{rule:?}: {}", with.report());
+    for servers in [Servers::Bare, Servers::Whole] {
+        let found = (0..SEEDS).find_map(|seed| {
+            let failure = run(plan(rule, servers, seed, false), 0).failure?;
+            Some((seed, failure))
+        });
+        let Some((seed, failure)) = found else {
+            panic!("{rule:?}, {servers:?}: {SEEDS} seeds pass without it");
+        };
+        println!("{rule:?}, {servers:?}: seed {seed}: {failure}");
+        assert!(
+            says.iter().any(|text| failure.contains(text)),
+            "{rule:?}, {servers:?}: seed {seed} fails for another reason: {failure}"
+        );
+        let with = run(plan(rule, servers, seed, true), zk_sim::limits::TAIL);
+        assert!(with.failure.is_none(), "{rule:?}: {}", with.report());
+    }
 }
 
 #[test]
@@ -47,6 +51,21 @@ fn a_counter_that_is_used_up() {
 #[test]
 fn the_epoch_of_a_vote_behind_a_synchronisation() {
     matters(Rule::UpdatePeerEpoch, &["does not come to rest"]);
+}
+
+#[test]
+fn a_difference_that_has_not_come() {
+    matters(Rule::ClaimOnlyLogged, &["durable is"]);
+}
+
+#[test]
+fn half_a_snapshot_under_the_next() {
+    matters(Rule::DropHalfSnap, &["without a snapshot"]);
+}
+
+#[test]
+fn a_log_that_is_cut_on_disk_only() {
+    matters(Rule::CutAtOnce, &["durable is"]);
 }
 
 #[test]
@@ -66,6 +85,8 @@ fn an_old_log_under_a_snapshot() {
         "but durable is",
         "forked",
         "that ends at",
+        // The log ends below the tree.
+        "Marks { history_end",
     ];
     matters(Rule::DiscardLogAfterSnap, &says);
 }

@@ -17,6 +17,7 @@ use zk_wire::quorum::notification::{Notification, PeerState, VERSION};
 use crate::config::Settings;
 use crate::ids::Sid;
 use crate::io::{Act, Outbox};
+use crate::rules::Rule;
 use crate::view::{MyRole, View};
 
 /// The vote of who has none to give.
@@ -297,8 +298,14 @@ impl Election {
             joint.has_quorum(|sid| votes.get(&sid).is_some_and(|v| vote.agrees(v, rules)))
         };
         if n.round == self.round {
-            // Java keeps no version here, so that among them only the leader is compared.
-            self.received.insert(from, Vote { version: 0, ..vote });
+            // Java keeps no version here, so that among them only the leader is compared
+            // (ZOOKEEPER-1818).
+            let version = if rules.hold(Rule::SameRoundByLeader) {
+                0
+            } else {
+                vote.version
+            };
+            self.received.insert(from, Vote { version, ..vote });
             if agreed(&self.received) && self.is_led(&self.received, &vote) {
                 return Some(self.decide(vote));
             }

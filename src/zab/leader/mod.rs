@@ -473,7 +473,8 @@ impl Leader {
                 Kind::Follower => commit,
                 Kind::Observer => inform,
             };
-            if h.stage == Stage::Serving {
+            let tells = h.stage == Stage::Serving || !c.settings.rules.hold(Rule::HoldCommits);
+            if tells {
                 match h.kind {
                     Kind::Follower => followers.push(*link),
                     Kind::Observer => observers.push(*link),
@@ -596,7 +597,6 @@ impl Leader {
         }
     }
 
-    /// Ends: every learner is let go.
     /// Closes a link, if there is one. Returns the line that says so.
     fn let_go(&mut self, c: &mut Common, link: LinkId, why: &str) -> Option<String> {
         let h = self.handlers.remove(&link)?;
@@ -606,6 +606,7 @@ impl Leader {
         Some(format!("learner {sid} ({address}) is dropped: {why}"))
     }
 
+    /// Ends: every learner is let go.
     pub fn close(&mut self, c: &mut Common) {
         c.out.act(Act::Listen(false));
         for link in core::mem::take(&mut self.handlers).into_keys() {

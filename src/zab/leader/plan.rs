@@ -114,7 +114,7 @@ pub fn plan(f: &Facts<'_>) -> Plan {
     if peer == Zxid::ZERO {
         return snap(Row::NoData);
     }
-    let is_start = peer.counter() == 0;
+    let is_start = peer.counter() == 0 && f.rules.hold(Rule::EpochStartIsNoTxn);
     if peer > f.end {
         // An epoch's first zxid is taken by whoever has followed its established leader: all that
         // came before is committed, so it is in this log too.

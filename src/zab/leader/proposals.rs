@@ -150,6 +150,7 @@ impl Proposals {
     pub fn window(&self, after: Zxid, base: Zxid) -> Option<impl Iterator<Item = &(Zxid, Bytes)>> {
         let from = self.window.partition_point(|(zxid, _)| *zxid <= after);
         let whole = self.committed <= after
+            || !self.rules.hold(Rule::ContiguousWindow)
             || match self.window.get(from) {
                 None => false,
                 // The one in front of it is what the learner has, or the first was never missed.

@@ -44,7 +44,7 @@ impl Learner {
         if zxid <= end && c.settings.rules.hold(Rule::OneZxidOneTxn) {
             return Ok(None);
         }
-        if !zxid.follows(end) {
+        if !zxid.follows(end) && c.settings.rules.hold(Rule::RefuseGaps) {
             return Err(format!("transaction {zxid} behind {end}: some are missing"));
         }
         if let Some(config) = reconfig_text(&payload).and_then(|text| c.parse(text)) {

@@ -414,7 +414,11 @@ impl Learner {
             c.out.act(Act::Hangup(link));
         }
         if self.is_staging() {
-            c.out.act(Act::Abandon);
+            if c.settings.rules.hold(Rule::DropHalfSnap) {
+                c.out.act(Act::Abandon);
+            } else {
+                self.switch(c);
+            }
         }
     }
 }

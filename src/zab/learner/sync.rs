@@ -60,7 +60,7 @@ impl Learner {
     pub(super) fn promise(&mut self, c: &mut Common, epoch: i32) {
         self.phase = Phase::Promised;
         self.sync_began_ms = c.now_ms;
-        let zxid = if c.resync { -1 } else { c.history.end().0 };
+        let zxid = if c.resync { -1 } else { c.told_end().0 };
         let body = AckEpoch { epoch }.encode();
         self.send(c, Packet::with(PacketKind::AckEpoch, zxid, body));
     }
@@ -74,6 +74,9 @@ impl Learner {
                 self.mode = Mode::Diff;
                 self.told = c.history.end();
                 self.own = Some(self.told);
+                if !c.settings.rules.hold(Rule::ClaimOnlyLogged) {
+                    c.claimed = zxid;
+                }
                 self.phase = Phase::Syncing;
             }
             PacketKind::Trunc => {
@@ -83,12 +86,16 @@ impl Learner {
                     c.resync = true;
                     return Err(format!("TRUNC to {zxid}, which the log does not reach"));
                 };
-                if to < c.applied.max(c.committed) {
+                if to < c.applied.max(c.committed) && c.settings.rules.hold(Rule::NeverCutCommitted)
+                {
                     c.resync = true;
                     return Err(format!(
                         "TRUNC to {zxid}, but {} is committed here; a snapshot is asked for",
                         c.applied.max(c.committed)
                     ));
+                }
+                if !c.settings.rules.hold(Rule::CutAtOnce) {
+                    c.claimed = c.history.end();
                 }
                 c.history.cut(to);
                 c.reset_durable();
@@ -181,7 +188,10 @@ impl Learner {
                 }
                 let job = match self.mode {
                     Mode::Diff | Mode::Trunc => c.job(Job::Flush),
-                    Mode::Snap => self.switch(c, feed),
+                    Mode::Snap => {
+                        feed.stop(self.snap);
+                        self.switch(c)
+                    }
                 };
                 self.phase = Phase::Persisting(job);
                 if !c.settings.rules.hold(Rule::FlushBeforeNewLeaderAck) && self.mode != Mode::Snap
@@ -205,7 +215,7 @@ impl Learner {
 
     /// Puts the snapshot in force, with what is staged behind it. What follows is logged behind
     /// that.
-    pub(super) fn switch(&mut self, c: &mut Common, feed: &mut Feed) -> JobId {
+    pub(super) fn switch(&mut self, c: &mut Common) -> JobId {
         let fuzzy_until = self.staged.end();
         let job = c.job(Job::Switch {
             zxid: self.snap,
@@ -219,7 +229,6 @@ impl Learner {
         }
         c.reset_durable();
         c.switching = Some((job, self.snap, fuzzy_until));
-        feed.stop(self.snap);
         job
     }
 
@@ -271,6 +280,7 @@ impl Learner {
         }
         self.deadline_ms = c.now_ms + c.settings.sync_ms();
         c.resync = false;
+        c.claimed = Zxid::ZERO;
         // Records that have no COMMIT yet wait for it.
         let end = c.history.end();
         let told = self.told;
