@@ -1,0 +1,136 @@
+//! Ensembles from seeds, of bare servers and of whole ones.
+
+use zk_sim::cluster::mutations::{Servers, plan};
+use zk_sim::cluster::run;
+use zk_zab::rules::Rule;
+
+/// Seeds that are tried until one fails.
+const SEEDS: u64 = 120;
+
+/// The first seed that fails without a rule must say one of these, and pass with it. So it is with
+/// bare servers and with whole ones.
+fn matters(rule: Rule, says: &[&str]) {
+    for servers in [Servers::Bare, Servers::Whole] {
+        let found = (0..SEEDS).find_map(|seed| {
+            let failure = run(plan(rule, servers, seed, false), 0).failure?;
+            Some((seed, failure))
+        });
+        let Some((seed, failure)) = found else {
+            panic!("{rule:?}, {servers:?}: {SEEDS} seeds pass without it");
+        };
+        println!("{rule:?}, {servers:?}: seed {seed}: {failure}");
+        assert!(
+            says.iter().any(|text| failure.contains(text)),
+            "{rule:?}, {servers:?}: seed {seed} fails for another reason: {failure}"
+        );
+        let with = run(plan(rule, servers, seed, true), zk_sim::limits::TAIL);
+        assert!(with.failure.is_none(), "{rule:?}: {}", with.report());
+    }
+}
+
+#[test]
+fn a_counter_that_is_used_up() {
+    matters(Rule::StepDownAtRollover, &["proposed in phase"]);
+}
+
+#[test]
+fn the_epoch_of_a_vote_behind_a_synchronisation() {
+    matters(Rule::UpdatePeerEpoch, &["does not come to rest"]);
+}
+
+#[test]
+fn a_difference_that_has_not_come() {
+    matters(Rule::ClaimOnlyLogged, &["durable is"]);
+}
+
+#[test]
+fn half_a_snapshot_under_the_next() {
+    matters(Rule::DropHalfSnap, &["without a snapshot"]);
+}
+
+#[test]
+fn a_history_with_a_hole() {
+    matters(Rule::ContiguousLog, &["some are missing", "forked"]);
+}
+
+#[test]
+fn a_vote_ahead_of_the_disk() {
+    matters(Rule::DrainBeforeVote, &["votes with a log"]);
+}
+
+#[test]
+fn an_old_log_under_a_snapshot() {
+    let says = [
+        "some are missing",
+        "but durable is",
+        "forked",
+        "that ends at",
+        // The log ends below the tree.
+        "Marks { history_end",
+    ];
+    matters(Rule::DiscardLogAfterSnap, &says);
+}
+
+#[test]
+fn new_leader_ahead_of_the_window() {
+    let says = ["some are missing", "which was not proposed", "is next"];
+    matters(Rule::NewLeaderAfterWindow, &says);
+}
+
+#[test]
+fn an_acknowledgement_ahead_of_the_disk() {
+    matters(Rule::FlushBeforeNewLeaderAck, &["but currentEpoch is"]);
+}
+
+#[test]
+fn an_epoch_ahead_of_its_history() {
+    matters(Rule::EpochAfterData, &["whose history ends at"]);
+}
+
+#[test]
+fn a_transaction_acknowledged_ahead_of_new_leader() {
+    let says = ["NEWLEADER is not acknowledged yet"];
+    matters(Rule::NewLeaderAckFirst, &says);
+}
+
+#[test]
+fn proposals_without_a_commit_at_new_leader() {
+    let says = ["which was not proposed", "is next"];
+    matters(Rule::KeepUncommitted, &says);
+}
+
+#[test]
+fn commits_before_up_to_date() {
+    let says = [
+        "is applied, and durable on",
+        "forked",
+        "cut behind",
+        "is committed here",
+    ];
+    matters(Rule::ApplyFromUpToDate, &says);
+}
+
+#[test]
+fn a_leaders_own_word_ahead_of_its_disk() {
+    matters(Rule::OwnAckAfterFsync, &["is applied, and durable on"]);
+}
+
+#[test]
+fn servers_that_do_not_vote() {
+    matters(Rule::OnlyVotersCount, &["is applied, and durable on"]);
+}
+
+#[test]
+fn a_promise_ahead_of_the_disk() {
+    matters(Rule::AcceptedEpochBeforeAck, &["acceptedEpoch is"]);
+}
+
+#[test]
+fn a_learner_told_more_than_is_committed() {
+    matters(Rule::SyncUpToCommitted, &["is applied, and durable on"]);
+}
+
+#[test]
+fn one_zxid_twice() {
+    matters(Rule::OneZxidOneTxn, &["some are missing"]);
+}
