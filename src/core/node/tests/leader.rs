@@ -178,6 +178,56 @@ fn a_multi_of_a_session_that_moved_is_refused_as_a_whole() {
     assert_eq!(errors(&leader, 1), [(1, Code::SessionMoved.to_i32())]);
 }
 
+/// However little may be done at once, nobody finds the tree or what goes to the store with a part
+/// of a multi, or with its zxid without all of it (ZOOKEEPER-3127).
+#[test]
+fn a_multi_is_applied_in_one_piece() {
+    let mut leader = Server::leader(1, 1);
+    leader.connect(1);
+    leader.settle();
+    let session = leader.session(1);
+    let paths = ["/a", "/b", "/c"];
+    let ops: Vec<zk_wire::client::MultiOp<'_>> = paths
+        .iter()
+        .map(|path| {
+            let request = CreateRequest {
+                path: Some((*path).into()),
+                data: None,
+                acl: Some(crate::op::txn_acl(
+                    &[crate::acl::world(crate::acl::perm::ALL)].into(),
+                )),
+                flags: 0,
+            };
+            zk_wire::client::MultiOp::Create(OpCode::Create, request)
+        })
+        .collect();
+    let mut multi = Vec::new();
+    zk_wire::client::encode_multi(&ops, &mut multi);
+    leader.request(1, session, 1, OpCode::Multi, multi);
+    let zxid = leader.appended()[0].0;
+    leader.step(Input::Durable(zxid));
+    leader.node.committed(zxid, &mut leader.out);
+    leader.tree.drain_changes(&mut |_| {});
+    let before = leader.tree.last_zxid();
+    let mut turns = 0;
+    while leader.node.can_apply() {
+        let there = paths.iter().filter(|path| leader.exists(path)).count();
+        assert_eq!((there, leader.tree.last_zxid()), (0, before));
+        leader
+            .node
+            .apply(&mut leader.tree, &mut leader.watches, &mut leader.posted, 1);
+        turns += 1;
+    }
+    assert_eq!(turns, 1);
+    let mut changes = 0;
+    let meta = leader.tree.drain_changes(&mut |_| changes += 1);
+    assert_eq!(meta.zxid, zxid);
+    assert!(
+        changes > paths.len(),
+        "the nodes and their parent: {changes}"
+    );
+}
+
 #[test]
 fn only_a_leader_expires_sessions() {
     let (mut leader, mut learner) = (Server::leader(1, 1), Server::learner(2));

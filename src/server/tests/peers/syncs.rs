@@ -12,12 +12,46 @@ use super::*;
 struct Log {
     last: i64,
     bytes: usize,
+    holds: Holds,
+}
+
+/// How many places of a log are held.
+#[derive(Clone, Default)]
+struct Holds(Arc<(Mutex<usize>, Condvar)>);
+
+impl Holds {
+    fn add(&self) -> Holds {
+        *self.0.0.lock() += 1;
+        self.clone()
+    }
+
+    fn count(&self) -> usize {
+        *self.0.0.lock()
+    }
+
+    /// Waits until none is.
+    fn let_go(&self) {
+        let mut held = self.0.0.lock();
+        let end = Instant::now() + BOUND;
+        while *held > 0 {
+            let late = self.0.1.wait_until(&mut held, end).timed_out();
+            assert!(!late, "{held} are still held");
+        }
+    }
 }
 
 struct Records {
     next: i64,
     until: i64,
     payload: Vec<u8>,
+    holds: Holds,
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        *self.holds.0.0.lock() -= 1;
+        self.holds.0.1.notify_all();
+    }
 }
 
 fn payload(zxid: i64, bytes: usize) -> Vec<u8> {
@@ -35,6 +69,7 @@ impl LogSource for Log {
             next: after.0 + 1,
             until: until.0,
             payload: vec![0; self.bytes],
+            holds: self.holds.add(),
         }))
     }
 }
@@ -210,6 +245,7 @@ fn a_learner_gets_what_it_lacks_and_then_the_rest() {
     let log = Log {
         last: 1_000,
         bytes: 100,
+        holds: Holds::default(),
     };
     let (mut server, mut stream, link) = leader(log, no_tree());
     let news = Packet::new(PacketKind::NewLeader, 5);
@@ -233,6 +269,7 @@ fn a_stream_goes_on_where_it_stopped() {
     let log = Log {
         last: 1_000,
         bytes: 100,
+        holds: Holds::default(),
     };
     let (mut server, mut stream, link) = leader(log, no_tree());
     let plan = StreamPlan {
@@ -260,6 +297,7 @@ fn a_stream_waits_for_its_learner() {
     let log = Log {
         last: 1_000,
         bytes: 100_000,
+        holds: Holds::default(),
     };
     let (mut server, mut slow, link) = leader(log, no_tree());
     server.act(Act::Stream(link, diff(0, 1_000)));
@@ -300,6 +338,7 @@ fn a_stream_whose_learner_goes_gives_its_thread_back() {
     let log = Log {
         last: 1_000,
         bytes: 100_000,
+        holds: Holds::default(),
     };
     let (mut server, stream, link) = leader(log, no_tree());
     let port = stream.peer_addr().expect("its address").port();
@@ -339,11 +378,47 @@ fn a_stream_whose_learner_goes_gives_its_thread_back() {
     server.stop();
 }
 
+/// What a stream reads is held back from purge between its parts, and no longer than it may go on:
+/// not behind the first packet that follows it, nor behind the end of its link.
+#[test]
+fn a_stream_that_has_ended_holds_nothing() {
+    let holds = Holds::default();
+    let begun = || {
+        let log = Log {
+            last: 1_000,
+            bytes: 100,
+            holds: holds.clone(),
+        };
+        let (mut server, stream, link) = leader(log, no_tree());
+        server.act(Act::Stream(link, diff(0, 10)));
+        assert_eq!(streamed(&mut server, link), 10);
+        assert_eq!(holds.count(), 1, "it may go on");
+        (server, stream, link)
+    };
+    let (server, _stream, link) = begun();
+    let news = Packet::new(PacketKind::NewLeader, 5);
+    server.act(Act::Send(link, news));
+    holds.let_go();
+    let (server, _stream, link) = begun();
+    server.act(Act::Broadcast(Arc::new([link]), ack(2)));
+    holds.let_go();
+    let (server, _stream, link) = begun();
+    server.act(Act::Hangup(link));
+    holds.let_go();
+    let (_server, stream, _) = begun();
+    drop(stream);
+    holds.let_go();
+    let (server, _stream, _) = begun();
+    server.stop();
+    holds.let_go();
+}
+
 #[test]
 fn a_log_that_cannot_be_read_ends_the_link() {
     let log = Log {
         last: 10,
         bytes: 100,
+        holds: Holds::default(),
     };
     let (mut server, mut stream, link) = leader(log, no_tree());
     server.act(Act::Stream(link, diff(0, 11)));
@@ -360,6 +435,7 @@ fn a_snapshot_arrives_whole_and_packets_go_on_behind_it() {
     let log = Log {
         last: 60,
         bytes: 100,
+        holds: Holds::default(),
     };
     let mut leader = start_wired(
         settings(1),

@@ -5,6 +5,7 @@
 //! Rules are switched off by the feature `mutations` only.
 #![cfg(feature = "mutations")]
 
+mod document;
 mod election;
 mod leader;
 mod learner;
