@@ -35,6 +35,7 @@ pub const ALL: &[&str] = &[
     MAYBE,
     WHOLE,
     EXPIRED,
+    EXPIRED_IN_PEACE,
     REATTACHED,
     LEFT,
     MOVED,
@@ -106,6 +107,8 @@ pub const MAYBE: &str = "write without an answer";
 pub const WHOLE: &str = "whole servers";
 /// A session was over when its client came back.
 pub const EXPIRED: &str = "session expired";
+/// A session expired while nothing went wrong: its client had left it.
+pub const EXPIRED_IN_PEACE: &str = "session expired in peace";
 /// A session went on at another server.
 pub const REATTACHED: &str = "session went on elsewhere";
 /// A client left its server for another.

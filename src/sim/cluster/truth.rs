@@ -8,7 +8,8 @@
 //!
 //! Checked: every transaction is somebody's, and what the model says that it is at its place: its
 //! kind, its error, its digest; a request that was submitted when something was committed comes
-//! behind it; sessions begin once, and what is deleted without a client's request was due.
+//! behind it, and one that came by a connection that its session has left, in front of all that
+//! came by the next; sessions begin once, and what is deleted without a client's request was due.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -71,6 +72,8 @@ pub struct Truth {
     ending: BTreeSet<i64>,
     /// Connections that have asked for each session.
     claims: BTreeMap<i64, BTreeSet<u64>>,
+    /// The newest connection of each session of which a request is committed.
+    newest: BTreeMap<i64, u64>,
     /// What the server that is judged now has applied.
     pub applied: i64,
     /// What was met.
@@ -92,6 +95,7 @@ impl Truth {
             wanted: BTreeMap::new(),
             ending: BTreeSet::new(),
             claims: BTreeMap::new(),
+            newest: BTreeMap::new(),
             applied: 0,
             seen: Vec::new(),
         }
@@ -313,6 +317,14 @@ impl Truth {
             );
             self.seen.push(coverage::MOVED);
             Err(MOVED)
+        } else if request.op != OpCode::CloseSession
+            && let Some(newest) = self.newest.insert(session, conn)
+            && newest > conn
+        {
+            return Err(format!(
+                "{zxid:#x} is done though session {session:#x} has moved to conn {newest}: \
+                 {request:?}"
+            ));
         } else if head.sessions.contains_key(&session) {
             Ok(())
         } else {

@@ -10,7 +10,7 @@
 //! A client may leave its server for another at any time, with or without a word, and what it had
 //! asked for goes on without it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use jute::{Decode, Encode, Reader};
 use zk_core::auth::digest::{Algorithm, generate};
@@ -27,7 +27,7 @@ use super::coverage;
 use super::net::Place;
 use super::plan::Plan;
 use super::truth::Truth;
-use super::world::{Phase, World};
+use super::world::{Machine, Phase, World};
 use crate::check::ensure;
 use crate::check::stream::{History, Stream};
 use crate::client::{self, Held, handshake};
@@ -41,6 +41,12 @@ const LEAVES: usize = 60;
 
 /// It ends its session.
 const ENDS: usize = 80;
+
+/// Signs of life of a client that are remembered.
+const HEARD: usize = 200;
+
+/// Ticks within which a leader hears of a client of another server, when all is well.
+const WORD_TICKS: i64 = 3;
 
 /// It forgets its password, at a handshake.
 const FORGETS: usize = 40;
@@ -58,6 +64,8 @@ pub struct User {
     ending: Option<i32>,
     /// When it was last sent something.
     heard_us: i64,
+    /// A connection that it left without a word, on which something is still on its way.
+    ghost: Option<(Place, u64)>,
     /// The watches that it had when its last connection ended: data and exist, child, persistent,
     /// recursive.
     watches: [Vec<String>; 4],
@@ -72,6 +80,7 @@ impl User {
             fresh: false,
             ending: None,
             heard_us: 0,
+            ghost: None,
             watches: Default::default(),
         }
     }
@@ -93,6 +102,19 @@ pub struct Users {
     pub truth: Truth,
     links: BTreeMap<u64, Link>,
     workload: crate::plan::Plan,
+    peace: Peace,
+}
+
+/// What must be quiet for a session to live as long as its client is heard of.
+#[derive(Debug, Default)]
+struct Peace {
+    /// Since when it is, or from when on it may be.
+    since_us: i64,
+    faults: usize,
+    paused_us: i64,
+    leader: Option<(Place, u32)>,
+    /// When the client of each session was heard of on its present connection.
+    heard: BTreeMap<i64, VecDeque<i64>>,
 }
 
 /// Settings of every server that concern what clients are answered.
@@ -139,6 +161,7 @@ impl Users {
             truth: Truth::new(rules, never_used_ms),
             links: BTreeMap::new(),
             workload,
+            peace: Peace::default(),
         }
     }
 
@@ -158,6 +181,7 @@ impl Users {
 impl World {
     /// A client of a whole server does something.
     pub(super) fn user(&mut self, number: usize) -> Result<(), String> {
+        self.look_around();
         let client = &self.clients[number];
         let here = client.at.filter(|(place, life)| {
             let machine = &self.machines[*place];
@@ -188,6 +212,21 @@ impl World {
             }
         }
         let working = self.clients[number].last == Last::Working;
+        if working
+            && let Some((place, conn)) = self.clients[number].user.ghost.take()
+            && self.dice.percent(50)
+        {
+            // Something that was on its way for long.
+            let process = self.machines[place].process.as_ref();
+            if process.is_some_and(|process| process.core.takes_frames(conn))
+                && self.machines[place].paused_us <= self.now_us
+            {
+                let (op, body) = self.last_request(number);
+                self.clients[number].last = Last::Working;
+                self.ask(number, place, conn, op, &body)?;
+            }
+            return Ok(());
+        }
         if working && self.dice.once_in(LEAVES) {
             return self.leave(number);
         }
@@ -320,6 +359,14 @@ impl World {
         let taken = link.stream.frame(frame, &rules, state, served)?;
         if was_new && let Some((session, timeout)) = link.stream.connecting() {
             users.truth.claims(conn, session, timeout);
+            users.peace.heard.remove(&session.unwrap_or_default());
+        }
+        if let Some((session, _)) = link.stream.open()
+            && link.user.is_some()
+        {
+            let heard = users.peace.heard.entry(session).or_default();
+            heard.truncate(HEARD);
+            heard.push_front(self.now_us);
         }
         if let Some(request) = taken
             && let Some((_, xid, expected)) = users.truth.submits(request, epoch)
@@ -390,7 +437,9 @@ impl World {
         self.coverage.note(coverage::LEFT);
         let heard = self.dice.percent(50);
         self.lost(number);
-        if heard {
+        if !heard {
+            self.clients[number].user.ghost = Some((place, conn));
+        } else {
             self.users.links.remove(&conn);
             if let Some(process) = &mut self.machines[place].process {
                 process.core.hang_up(conn);
@@ -447,9 +496,62 @@ impl World {
     }
 
     /// A leader of whole servers proposes.
-    pub(super) fn proposes(&mut self, payload: &[u8]) {
-        if let Ok(header) = header_of(payload) {
-            self.users.truth.proposes(&header);
+    pub(super) fn proposes(&mut self, payload: &[u8]) -> Result<(), String> {
+        let Ok(header) = header_of(payload) else {
+            return Ok(());
+        };
+        self.users.truth.proposes(&header);
+        if header.op == OpCode::CloseSession.to_i32() && header.cxid == 0 {
+            self.expires(header.client_id)?;
+        }
+        Ok(())
+    }
+
+    /// A leader ends a session. When nothing has gone wrong for long, its client was not heard of
+    /// within its timeout, by the quickest clock; but for the last of it, which may not have come
+    /// to the leader.
+    fn expires(&mut self, session: i64) -> Result<(), String> {
+        self.look_around();
+        let now_us = self.now_us;
+        let quickest = 1_000 + self.plan.drift;
+        let timeout_us = i64::from(self.plan.session_ms) * 1_000 * 1_000 / quickest;
+        let word_us = WORD_TICKS * self.plan.settings.tick_ms * 1_000;
+        let peace = &self.users.peace;
+        let since_us = peace.since_us.max(now_us - timeout_us + 1);
+        let heard = peace.heard.get(&session);
+        let mut heard = heard.into_iter().flatten();
+        if now_us > peace.since_us {
+            self.coverage.note(coverage::EXPIRED_IN_PEACE);
+        }
+        if let Some(at_us) = heard.find(|at| (since_us..=now_us - word_us).contains(*at)) {
+            return Err(format!(
+                "session 0x{session:x} of {} ms is ended, whose client was heard of {} us ago",
+                self.plan.session_ms,
+                now_us - at_us
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether something goes wrong that may keep a leader from hearing of clients. What it does
+    /// to links is seen some ticks later.
+    fn look_around(&mut self) {
+        let leads = |machine: &Machine| machine.process.as_ref()?.core.leads();
+        let leaders = self.machines.iter().enumerate();
+        let leader = leaders.filter_map(|(place, machine)| Some((place, leads(machine)?)));
+        let leader = leader.max_by_key(|(_, epoch)| *epoch);
+        let paused_us = self.machines.iter().map(|machine| machine.paused_us).max();
+        let peace = &mut self.users.peace;
+        // What waits for a server that was paused waits on when the pause is cut short.
+        peace.paused_us = peace.paused_us.max(paused_us.unwrap_or_default());
+        let trouble = peace.paused_us > self.now_us
+            || !self.net.blocked.is_empty()
+            || peace.faults != self.faults
+            || peace.leader != leader;
+        if trouble {
+            (peace.faults, peace.leader) = (self.faults, leader);
+            let ticks = self.plan.settings.sync_limit + 2;
+            peace.since_us = self.now_us + ticks * self.plan.settings.tick_ms * 1_000;
         }
     }
 
@@ -514,7 +616,14 @@ impl World {
                 self.lost(number);
             }
         }
-        self.users.links.retain(|_, link| link.place != place);
+        let peace = &mut self.users.peace;
+        self.users.links.retain(|_, link| {
+            let stays = link.place != place;
+            if !stays && let Some((session, _)) = link.stream.open() {
+                peace.heard.remove(&session);
+            }
+            stays
+        });
     }
 
     /// A connection has sent these bytes, and ends behind them, or not.

@@ -499,7 +499,7 @@ impl World {
                         self.coverage.note(coverage::ROLLOVER);
                     }
                     self.judge.proposes(zxid, hash(&payload))?;
-                    self.proposes(&payload);
+                    self.proposes(&payload)?;
                 }
                 Effect::Applied { at, entry, asked } => {
                     self.line(format_args!("{sid} applies {} as {at}", entry.0));
