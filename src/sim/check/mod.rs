@@ -247,14 +247,16 @@ impl Judge {
     }
 
     fn outcome(&self, request: &Request, zxid: i64, time: i64) -> model::Outcome {
+        let standing = match self.sessions.is_live(request.session) {
+            true => Ok(()),
+            false => Err(-112),
+        };
         let write = model::Write {
             rules: &self.rules,
             applied: self.state(self.applied),
             session: request.session,
-            standing: match self.sessions.is_live(request.session) {
-                true => Ok(()),
-                false => Err(-112),
-            },
+            standing,
+            owning: standing,
             ids: &request.ids,
             zxid,
             time,
@@ -531,7 +533,8 @@ impl Judge {
         if let Some((session, timeout)) = stream.open() {
             self.sessions.heard(session, timeout, now.mono_ms);
         }
-        let taken = stream.frame(frame, &self.rules, &state, applied)?;
+        let lives = |session| state.sessions.contains_key(&session);
+        let taken = stream.frame(frame, &self.rules, &lives, applied)?;
         if let Some(request) = taken {
             self.accepted.entry(conn).or_default().push_back(request);
         }

@@ -163,12 +163,13 @@ impl Stream {
         self.end.get_or_insert(why);
     }
 
-    /// Takes a frame of the client; returns what the core will have to judge.
+    /// Takes a frame of the client; returns what the core will have to judge. Whether a session
+    /// `lives` is what the server has applied.
     pub fn frame(
         &mut self,
         frame: &[u8],
         rules: &Rules,
-        state: &State,
+        lives: &dyn Fn(i64) -> bool,
         applied: i64,
     ) -> Result<Option<Request>, String> {
         match self.stage {
@@ -176,7 +177,7 @@ impl Stream {
                 self.handshake(frame, rules, applied);
                 Ok(None)
             }
-            Stage::Open(session, _) => Ok(self.request(session, frame, rules, state, applied)),
+            Stage::Open(session, _) => Ok(self.request(session, frame, rules, lives, applied)),
             Stage::Connecting { .. } | Stage::Refused => Err(format!(
                 "{:?} took a frame in the middle of its handshake",
                 self.conn
@@ -215,7 +216,7 @@ impl Stream {
         session: i64,
         frame: &[u8],
         rules: &Rules,
-        state: &State,
+        lives: &dyn Fn(i64) -> bool,
         applied: i64,
     ) -> Option<Request> {
         let mut reader = Reader::with_limit(frame, rules.max_field);
@@ -258,7 +259,7 @@ impl Stream {
                 None
             }
             // A session that is gone takes its requests with it.
-            _ if !state.sessions.contains_key(&session) => None,
+            _ if !lives(session) => None,
             OpCode::Create
             | OpCode::Create2
             | OpCode::CreateContainer

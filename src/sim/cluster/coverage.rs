@@ -39,6 +39,8 @@ pub const ALL: &[&str] = &[
     REATTACHED,
     LEFT,
     MOVED,
+    LOCAL_WRITE,
+    UPGRADED,
     MULTI,
     REAPED,
     EVENT,
@@ -115,6 +117,10 @@ pub const REATTACHED: &str = "session went on elsewhere";
 pub const LEFT: &str = "client left its server";
 /// A write came by a server that its session had left.
 pub const MOVED: &str = "session moved";
+/// A session that one server knew wrote.
+pub const LOCAL_WRITE: &str = "write of a local session";
+/// Such a session became everybody's.
+pub const UPGRADED: &str = "local session upgraded";
 /// A multi.
 pub const MULTI: &str = "multi";
 /// A container or a TTL node went.

@@ -16,11 +16,13 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use jute::{Decode, Reader};
+use zk_core::Config;
 use zk_wire::OpCode;
 use zk_wire::txn::{Txn, TxnBody, TxnHeader};
 use zk_zab::Zxid;
 
 use super::coverage;
+use super::net::Place;
 use super::node::Asked;
 use crate::check::stream::History;
 use crate::check::{Expected, Request, Verdict, ensure};
@@ -33,12 +35,41 @@ const MOVED: i32 = -118;
 /// The session is gone.
 const EXPIRED: i32 = -112;
 
+/// A session that one server knows may own nothing.
+const LOCAL: i32 = -120;
+
 /// A request of a client.
 #[derive(Debug)]
 struct Submitted {
     request: Request,
     /// What was committed when it was submitted.
     after: Zxid,
+    /// Whether to a leader.
+    led: bool,
+}
+
+/// The server that a client's request goes to.
+#[derive(Clone, Copy, Debug)]
+pub struct At {
+    /// Which.
+    pub place: Place,
+    /// The epoch of its leader.
+    pub epoch: u32,
+    /// Whether it leads.
+    pub leads: bool,
+}
+
+/// Which sessions are known to one server only.
+#[derive(Debug, Default)]
+struct Local {
+    /// Whether new ones are.
+    on: bool,
+    /// Whether they become everybody's with their first ephemeral node.
+    upgrade: bool,
+    /// All that ever were.
+    ever: BTreeSet<i64>,
+    /// Where they live.
+    at: BTreeMap<i64, Place>,
 }
 
 /// One transaction.
@@ -74,6 +105,7 @@ pub struct Truth {
     claims: BTreeMap<i64, BTreeSet<u64>>,
     /// The newest connection of each session of which a request is committed.
     newest: BTreeMap<i64, u64>,
+    local: Local,
     /// What the server that is judged now has applied.
     pub applied: i64,
     /// What was met.
@@ -82,10 +114,10 @@ pub struct Truth {
 
 impl Truth {
     /// Nothing has happened.
-    pub fn new(rules: Rules, never_used_ms: i64) -> Truth {
+    pub fn new(rules: Rules, config: &Config) -> Truth {
         Truth {
             rules,
-            never_used_ms,
+            never_used_ms: config.container_never_used_ms,
             fresh: Rc::new(State::fresh()),
             past: Vec::new(),
             submitted: BTreeMap::new(),
@@ -96,6 +128,11 @@ impl Truth {
             ending: BTreeSet::new(),
             claims: BTreeMap::new(),
             newest: BTreeMap::new(),
+            local: Local {
+                on: config.local_sessions,
+                upgrade: config.local_upgrade,
+                ..Local::default()
+            },
             applied: 0,
             seen: Vec::new(),
         }
@@ -138,29 +175,70 @@ impl Truth {
         claims.is_some_and(|claims| claims.iter().any(|other| *other != conn))
     }
 
-    /// A client's request, for a server of this epoch. What is answered without a transaction is
-    /// known at once.
-    pub fn submits(&mut self, request: Request, epoch: u32) -> Option<Answer> {
-        let (conn, xid) = (request.conn.0, request.xid);
-        if let Some((err, body)) = model::plain(&self.rules, request.op, &request.body) {
-            // Whoever asks the leader of an epoch sees what was committed in it before.
-            let after = match request.op {
-                OpCode::Sync => self.end_of(epoch),
-                _ => 0,
-            };
+    /// Whether a session is known to a server that has applied so much.
+    pub fn lives(&self, session: i64, place: Place, applied: i64) -> bool {
+        // It stays so until the server has applied that it is everybody's.
+        let local = self.local.at.get(&session) == Some(&place);
+        local || self.state(applied).sessions.contains_key(&session)
+    }
+
+    /// Whether a session is known to this server and to no other.
+    pub fn is_local_at(&self, session: i64, place: Place) -> bool {
+        self.local.at.get(&session) == Some(&place) && !self.made.contains_key(&session)
+    }
+
+    /// A session that this server alone knew is gone.
+    pub fn forgets(&mut self, session: i64) {
+        self.local.at.remove(&session);
+    }
+
+    /// A server forgets the sessions that it alone knew.
+    pub fn forgets_all(&mut self, place: Place) {
+        self.local.at.retain(|_, at| *at != place);
+    }
+
+    /// A client's request. What is answered without a transaction is known at once.
+    pub fn submits(&mut self, request: Request, at: At) -> Option<Answer> {
+        let (conn, xid, session) = (request.conn.0, request.xid, request.session);
+        let plain = |err: i32, body: Vec<u8>, after: i64| {
+            let body = body.into();
             let expected = Expected {
                 zxid: None,
                 after,
                 err,
-                body: body.into(),
+                body,
             };
-            return Some((conn, xid, expected));
+            Some((conn, xid, expected))
+        };
+        if let Some((err, body)) = model::plain(&self.rules, request.op, &request.body) {
+            // Whoever asks the leader of an epoch sees what was committed in it before.
+            let after = if request.op == OpCode::Sync && err == 0 {
+                self.end_of(at.epoch)
+            } else {
+                0
+            };
+            return plain(err, body, after);
         }
-        let asked = (request.session, xid);
-        let after = self.end();
-        let submitted = Submitted { request, after };
-        self.submitted.insert(asked, submitted);
-        None
+        let local = self.is_local_at(session, at.place);
+        let answer = if local && request.op == OpCode::CloseSession {
+            // Unless it becomes everybody's before.
+            plain(0, Vec::new(), 0)
+        } else if local
+            && !self.local.upgrade
+            && !at.leads
+            && model::owns(&self.rules, request.op, &request.body)
+        {
+            plain(LOCAL, Vec::new(), 0)
+        } else {
+            None
+        };
+        let submitted = Submitted {
+            request,
+            after: self.end(),
+            led: at.leads,
+        };
+        self.submitted.insert((session, xid), submitted);
+        answer
     }
 
     /// The administrator asks for another configuration.
@@ -235,13 +313,21 @@ impl Truth {
                     self.made.insert(session, zxid).is_none(),
                     "{zxid:#x} makes session {session:#x} again"
                 );
-                let wanted = self.wanted.get_mut(timeout).filter(|wanted| **wanted > 0);
-                let Some(wanted) = wanted else {
-                    return Err(format!(
-                        "{zxid:#x} makes a session of {timeout} ms, which nobody asked for"
-                    ));
-                };
-                *wanted -= 1;
+                if self.local.ever.contains(&session) {
+                    ensure!(
+                        self.local.upgrade,
+                        "{zxid:#x} makes session {session:#x} everybody's"
+                    );
+                    self.seen.push(coverage::UPGRADED);
+                } else {
+                    let wanted = self.wanted.get_mut(timeout).filter(|wanted| **wanted > 0);
+                    let Some(wanted) = wanted else {
+                        return Err(format!(
+                            "{zxid:#x} makes a session of {timeout} ms, which nobody asked for"
+                        ));
+                    };
+                    *wanted -= 1;
+                }
                 Ok(model::create_session(&head, session, *timeout))
             }
             TxnBody::CloseSession { .. } => {
@@ -301,14 +387,19 @@ impl Truth {
         let Some(submitted) = self.submitted.remove(&(session, header.cxid)) else {
             return Err(format!("{zxid:#x} is {txn:?}, which nobody asked for"));
         };
-        let Submitted { request, after } = submitted;
+        let Submitted {
+            request,
+            after,
+            led,
+        } = submitted;
         ensure!(
             zxid > after.0,
             "{zxid:#x} was asked for when {after} was committed: {request:?}"
         );
         let head = self.head().clone();
         let conn = request.conn.0;
-        let moved = is_moved(txn);
+        let moved = says(txn, MOVED);
+        let mut owning = Ok(());
         let standing = if moved {
             ensure!(
                 self.is_contested(session, conn),
@@ -327,6 +418,12 @@ impl Truth {
             ));
         } else if head.sessions.contains_key(&session) {
             Ok(())
+        } else if self.local.ever.contains(&session) {
+            // Of a session that ends only its own server knows, be it the leader.
+            owning = Err(if led { LOCAL } else { EXPIRED });
+            let ends = led && says(txn, EXPIRED);
+            self.seen.push(coverage::LOCAL_WRITE);
+            if ends { Err(EXPIRED) } else { Ok(()) }
         } else {
             Err(EXPIRED)
         };
@@ -335,6 +432,7 @@ impl Truth {
             applied: &head,
             session,
             standing,
+            owning,
             ids: &request.ids,
             zxid,
             time: header.time,
@@ -376,6 +474,7 @@ impl Truth {
     pub fn grants(
         &mut self,
         conn: u64,
+        place: Place,
         (asked, timeout): (Option<i64>, i32),
         granted: Option<(i64, i32)>,
     ) -> Verdict {
@@ -385,9 +484,8 @@ impl Truth {
                     granted == (session, timeout),
                     "conn {conn} is given {granted:?} for session {session:#x} of {timeout} ms"
                 );
-                let state = self.state(self.applied);
                 ensure!(
-                    state.sessions.contains_key(&session),
+                    self.lives(session, place, self.applied),
                     "conn {conn} is given session {session:#x}, which is gone"
                 );
                 self.seen.push(coverage::REATTACHED);
@@ -400,10 +498,17 @@ impl Truth {
                 self.seen.push(coverage::EXPIRED);
             }
             (None, Some((session, granted))) => {
-                let made = self.made.get(&session).copied().unwrap_or(i64::MAX);
+                let made = self.made.get(&session).copied();
+                let fits = if self.local.on {
+                    self.local.ever.insert(session);
+                    self.local.at.insert(session, place);
+                    made.is_none()
+                } else {
+                    made.is_some_and(|made| made <= self.applied)
+                };
                 ensure!(
-                    granted == timeout && made <= self.applied && self.granted.insert(session),
-                    "conn {conn} is given session {session:#x} of {granted} ms, made in {made:#x}"
+                    granted == timeout && fits && self.granted.insert(session),
+                    "conn {conn} is given session {session:#x} of {granted} ms, made in {made:?}"
                 );
                 self.claims(conn, Some(session), timeout);
             }
@@ -413,12 +518,12 @@ impl Truth {
     }
 }
 
-/// Whether a transaction says that its session has moved.
-fn is_moved(txn: &Txn<'_>) -> bool {
-    let says = |body: &TxnBody<'_>| matches!(body, TxnBody::Error { err: MOVED });
+/// Whether a transaction, or a part of it, fails with this code.
+fn says(txn: &Txn<'_>, code: i32) -> bool {
+    let fails = |body: &TxnBody<'_>| matches!(body, TxnBody::Error { err } if *err == code);
     match &txn.body {
-        TxnBody::Multi(parts) => parts.iter().any(|part| says(&part.body)),
-        body => says(body),
+        TxnBody::Multi(parts) => parts.iter().any(|part| fails(&part.body)),
+        body => fails(body),
     }
 }
 

@@ -26,13 +26,13 @@ use super::clients::Last;
 use super::coverage;
 use super::net::Place;
 use super::plan::Plan;
-use super::truth::Truth;
+use super::truth::{At, Truth};
 use super::world::{Machine, Phase, World};
 use crate::check::ensure;
 use crate::check::stream::{History, Stream};
 use crate::client::{self, Held, handshake};
 use crate::dice::Dice;
-use crate::model::{Rules, State};
+use crate::model::Rules;
 use crate::plan::SUPER;
 use crate::workload::{Maker, USERS, open_acl};
 
@@ -124,6 +124,8 @@ pub fn settle(config: Config, seed: u64) -> Config {
     config.extended.enabled = !dice.once_in(4);
     config.close_session_txn = !dice.once_in(4);
     config.providers.super_digest = Some(generate(Algorithm::Sha1, SUPER).into());
+    config.local_sessions = dice.once_in(4);
+    config.local_upgrade = !dice.once_in(4);
     config.container_check_ms = config.tick_ms * dice.within(1..=10);
     config.container_never_used_ms = if dice.once_in(3) {
         5 * config.tick_ms
@@ -147,9 +149,9 @@ impl Users {
             min_session_ms: config.min_session_ms,
             max_session_ms: config.max_session_ms,
         };
-        let never_used_ms = config.container_never_used_ms;
+        let truth = Truth::new(rules.clone(), &config);
         let workload = crate::plan::Plan {
-            rules: rules.clone(),
+            rules,
             config: config.into(),
             writes: plan.writes,
             malformed: *dice.pick(&[0, 0, 2]),
@@ -158,7 +160,7 @@ impl Users {
             ..crate::plan::Plan::by_hand()
         };
         Users {
-            truth: Truth::new(rules, never_used_ms),
+            truth,
             links: BTreeMap::new(),
             workload,
             peace: Peace::default(),
@@ -202,7 +204,11 @@ impl World {
             let process = world.machines[place].process.as_ref();
             process.is_some_and(|process| process.core.takes_frames(conn))
         };
-        if !user.client.open || self.machines[place].paused_us > self.now_us || !takes(self) {
+        if user.ending.is_some()
+            || !user.client.open
+            || self.machines[place].paused_us > self.now_us
+            || !takes(self)
+        {
             return Ok(());
         }
         if user.fresh {
@@ -280,6 +286,7 @@ impl World {
     fn greet(&mut self, number: usize, place: Place, conn: u64) -> Result<(), String> {
         let user = &mut self.clients[number].user;
         user.fresh = false;
+        user.ending = None;
         if let Some(token) = user.token {
             let packet = AuthPacket {
                 kind: 0,
@@ -352,11 +359,16 @@ impl World {
         };
         let frame = &frame[4..];
         let served = process.core.served().0;
-        let epoch = process.core.zab().status().epoch;
-        let state: &State = &users.truth.state(served);
+        let at = At {
+            place,
+            epoch: process.core.zab().status().epoch,
+            leads: process.core.leads().is_some(),
+        };
+        let truth = &users.truth;
+        let lives = |session| truth.lives(session, place, served);
         let was_new = link.stream.connecting().is_none();
         let rules = users.truth.rules().clone();
-        let taken = link.stream.frame(frame, &rules, state, served)?;
+        let taken = link.stream.frame(frame, &rules, &lives, served)?;
         if was_new && let Some((session, timeout)) = link.stream.connecting() {
             users.truth.claims(conn, session, timeout);
             users.peace.heard.remove(&session.unwrap_or_default());
@@ -369,7 +381,7 @@ impl World {
             heard.push_front(self.now_us);
         }
         if let Some(request) = taken
-            && let Some((_, xid, expected)) = users.truth.submits(request, epoch)
+            && let Some((_, xid, expected)) = users.truth.submits(request, at)
         {
             link.stream.expect_of(xid, expected);
         }
@@ -405,6 +417,7 @@ impl World {
         client.at = Some(at);
         let user = &mut client.user;
         user.heard_us = self.now_us;
+        user.ending = None;
         user.client.connecting(ConnId(conn));
         let session = user.client.session.map(|held| Held {
             password: if forgets { [7; 16] } else { held.password },
@@ -513,8 +526,7 @@ impl World {
     fn expires(&mut self, session: i64) -> Result<(), String> {
         self.look_around();
         let now_us = self.now_us;
-        let quickest = 1_000 + self.plan.drift;
-        let timeout_us = i64::from(self.plan.session_ms) * 1_000 * 1_000 / quickest;
+        let timeout_us = self.least_us();
         let word_us = WORD_TICKS * self.plan.settings.tick_ms * 1_000;
         let peace = &self.users.peace;
         let since_us = peace.since_us.max(now_us - timeout_us + 1);
@@ -531,6 +543,11 @@ impl World {
             ));
         }
         Ok(())
+    }
+
+    /// A session's timeout by the quickest clock.
+    fn least_us(&self) -> i64 {
+        i64::from(self.plan.session_ms) * 1_000 * 1_000 / (1_000 + self.plan.drift)
     }
 
     /// Whether something goes wrong that may keep a leader from hearing of clients. What it does
@@ -574,7 +591,7 @@ impl World {
         users.truth.applied = served;
         if let Some(link) = users.links.get_mut(&conn) {
             if let Some(asked) = link.stream.connecting() {
-                users.truth.grants(conn, asked, session)?;
+                users.truth.grants(conn, place, asked, session)?;
             }
             let grant = session.map(|(session, timeout_ms)| Grant {
                 session: SessionId(session),
@@ -595,6 +612,27 @@ impl World {
     ) -> Result<(), String> {
         let state = self.users.truth.state(self.served_by(place).0);
         let lives = state.sessions.contains_key(&session);
+        if now.is_none() && self.users.truth.is_local_at(session, place) {
+            self.look_around();
+            let since_us = self
+                .users
+                .peace
+                .since_us
+                .max(self.now_us - self.least_us() + 1);
+            let heard = self.users.peace.heard.get(&session);
+            let last_us = heard.and_then(|heard| heard.front()).copied();
+            let ends = self.clients.iter().any(|client| {
+                let user = &client.user;
+                user.ending.is_some() && user.client.session.is_some_and(|it| it.id == session)
+            });
+            ensure!(
+                ends || last_us.is_none_or(|last_us| last_us < since_us),
+                "the local session 0x{session:x} is ended, whose client was heard of at {last_us:?}"
+            );
+        }
+        if !lives && now.is_none() {
+            self.users.truth.forgets(session);
+        }
         let truth = &self.users.truth;
         for (conn, link) in &mut self.users.links {
             if link.place == place && link.stream.is_of(session) && Some(*conn) != now {
@@ -616,6 +654,7 @@ impl World {
                 self.lost(number);
             }
         }
+        self.users.truth.forgets_all(place);
         let peace = &mut self.users.peace;
         self.users.links.retain(|_, link| {
             let stays = link.place != place;
@@ -650,8 +689,7 @@ impl World {
             tell(format_args!("conn {conn} is ended"));
             let session = link.stream.open().map(|(session, _)| session);
             let gone = session.is_some_and(|session| {
-                truth.is_contested(session, conn)
-                    || !truth.state(served).sessions.contains_key(&session)
+                truth.is_contested(session, conn) || !truth.lives(session, link.place, served)
             });
             ensure!(gone, "conn {conn} is ended for no reason");
         }

@@ -24,7 +24,9 @@ pub use access::{AclList, Entry, Identity, Ids, authenticate};
 pub use path::{parent, valid};
 pub use read::{Answer, read, same};
 pub use watch::{Fired, WatchSet};
-pub use write::{Outcome, Write, close, create_session, fail, plain, reap, reconfigure, write};
+pub use write::{
+    Outcome, Write, close, create_session, fail, owns, plain, reap, reconfigure, write,
+};
 
 /// The settings that change what is answered.
 #[derive(Debug, Clone)]

@@ -18,6 +18,16 @@ use super::access::{self, AclList, Identity, allows, fix_up};
 use super::quota;
 use super::{CONTAINER, Fired, Kind, Rules, State, TTL_MAX, Znode, parent, ttl_owner, valid};
 
+/// Whether a request makes nodes that its session owns, when all goes well.
+pub fn owns(rules: &Rules, op: OpCode, body: &[u8]) -> bool {
+    let mut r = Reader::with_limit(body, rules.max_field);
+    let flags = match op {
+        OpCode::Create | OpCode::Create2 => CreateRequest::decode(&mut r).map(|it| it.flags),
+        _ => return false,
+    };
+    matches!(flags, Ok(1 | 3))
+}
+
 /// Under what circumstances a write is judged.
 #[derive(Debug, Clone, Copy)]
 pub struct Write<'a> {
@@ -29,6 +39,8 @@ pub struct Write<'a> {
     pub session: i64,
     /// Whether the session may write: if not, the code of the refusal.
     pub standing: Result<(), i32>,
+    /// Whether it may own nodes, if it may write.
+    pub owning: Result<(), i32>,
     /// Identities at the receipt.
     pub ids: &'a [Identity],
     /// The transaction's zxid.
@@ -481,6 +493,9 @@ impl Run {
             return Err(-8);
         }
         w.standing?;
+        if ephemeral {
+            w.owning?;
+        }
         let base = request.path.as_deref().ok_or(-5)?;
         if base.contains('\0') {
             return Err(-8);
