@@ -203,8 +203,8 @@ pub struct Applied {
     pub foreign: Option<Foreign>,
 }
 
-/// A learner has taken over what it lacked in its leader's log, and the first transaction of the
-/// leader that came to its tree shows that the two differ: what lies before it is not of the same
+/// A learner has taken over what it lacked in its leader's log, and the first transactions of the
+/// leader that came to its tree show that the two differ: what lies before them is not of the same
 /// history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Foreign {
@@ -212,6 +212,6 @@ pub struct Foreign {
     pub leader: i64,
     /// Where its own part of the log ends.
     pub own: Zxid,
-    /// The transaction.
+    /// The last of the transactions.
     pub zxid: Zxid,
 }

@@ -43,3 +43,7 @@ pub const TTL_MAX_MS: i64 = 0xFF_FFFF_FFFF;
 
 const _: () = assert!(CONN_OUT_BYTES > FRAME_BYTES_DEFAULT);
 const _: () = assert!(ABSENT_BYTES > 2 * FRAME_BYTES_DEFAULT);
+
+/// Transactions of a leader that find another tree, one behind the other and from the first on,
+/// before a learner takes its own for that of another ensemble. One or two may be predicted wrongly.
+pub const FOREIGN_TXNS: usize = 3;

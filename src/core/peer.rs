@@ -30,6 +30,7 @@ use crate::acl::{Identity, Ids};
 use crate::conn::ServeMode;
 use crate::ids::{LinkId, Marks, Now, SessionId, Zxid};
 use crate::io::{Applied, Effect, Foreign, Input, Post, Submit};
+use crate::limits::FOREIGN_TXNS;
 use crate::node::{Node, Role};
 use crate::op::reconfig::Membership;
 use crate::tree::{Need, Tree};
@@ -85,9 +86,11 @@ pub struct Peer {
     /// Since when no leader is known, monotonic milliseconds.
     leaderless: Option<i64>,
     muted: bool,
-    /// Where my part of the log ended when a leader's began, until its first transaction has shown
+    /// Where my part of the log ended when a leader's began, until one of its transactions has shown
     /// that the trees are one. Behind a snapshot there is nothing to be shown.
     joined: Option<Zxid>,
+    /// Transactions of that leader that found another tree, and none that did not.
+    strange: usize,
 }
 
 impl Peer {
@@ -103,6 +106,7 @@ impl Peer {
             leaderless: None,
             muted: false,
             joined: None,
+            strange: 0,
         }
     }
 
@@ -208,18 +212,26 @@ impl Peer {
         applied
     }
 
-    /// Looks whether the first transaction of a leader finds the leader's tree.
+    /// Looks whether the first transactions of a leader find the leader's tree. One that does not
+    /// may have been predicted wrongly, as Java does now and then; in another tree none ever does.
     fn compare(&mut self, applied: &Applied) -> Option<Foreign> {
         let own = self.joined?;
-        let wrong = applied.mismatches.iter().map(|(zxid, _)| *zxid);
-        let foreign = wrong.filter(|zxid| *zxid > own).min();
-        if foreign.is_some() || applied.same.is_some_and(|zxid| zxid > own) {
+        if applied.same.is_some_and(|zxid| zxid > own) {
             self.joined = None;
+            return None;
         }
+        let wrong = applied.mismatches.iter().map(|(zxid, _)| *zxid);
+        let wrong: Vec<Zxid> = wrong.filter(|zxid| *zxid > own).collect();
+        self.strange += wrong.len();
+        let zxid = *wrong.last()?;
+        if self.strange < FOREIGN_TXNS {
+            return None;
+        }
+        self.joined = None;
         Some(Foreign {
             leader: self.status()?.leader?.0,
             own,
-            zxid: foreign?,
+            zxid,
         })
     }
 
@@ -444,6 +456,7 @@ impl Peer {
             } => {
                 self.show_config(now);
                 self.joined = own.filter(|_| self.node.config().digest);
+                self.strange = 0;
                 self.node.learn(observer);
                 self.serve_from = Some(serve_from);
             }

@@ -419,7 +419,7 @@ fn leave(dir: &Path, foreign: &Foreign, mismatches: &[(Zxid, Box<str>)]) -> ! {
     let wrong = mismatches.iter().find(|(at, _)| at == zxid);
     let wrong = wrong.map_or("", |(_, wrong)| wrong);
     let what = format!(
-        "the data of this server up to {own} is not that of leader {leader}: the first transaction that came from there, {zxid}, finds another tree ({wrong}). Is {dir} the directory of another ensemble? This server ends, lest clients read what the others do not have"
+        "the data of this server up to {own} is not that of leader {leader}: the first transactions that came from there, up to {zxid}, find another tree ({wrong}). Is {dir} the directory of another ensemble? This server ends, lest clients read what the others do not have"
     );
     tracing::error!("{what}");
     eprintln!(

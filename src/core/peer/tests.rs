@@ -225,7 +225,7 @@ fn a_leader_may_be_kept_free_of_clients() {
 }
 
 #[test]
-fn the_first_transaction_of_a_leader_shows_whether_the_trees_are_one() {
+fn the_first_transactions_of_a_leader_show_whether_the_trees_are_one() {
     let own = Zxid(0x1_0000_0005);
     let applied = |same: Option<i64>, wrong: &[i64]| Applied {
         same: same.map(Zxid),
@@ -247,17 +247,29 @@ fn the_first_transaction_of_a_leader_shows_whether_the_trees_are_one() {
     member.hear_of_a_leader();
     let mut judge = |joined, seen: &[Applied]| {
         member.peer.joined = joined;
+        member.peer.strange = 0;
         let found = seen.iter().map(|applied| member.peer.compare(applied));
         found.collect::<Vec<_>>()
     };
-    let (before, first, second) = (own.0, own.0 + 1, own.0 + 2);
+    let (before, first, second, third) = (own.0, own.0 + 1, own.0 + 2, own.0 + 3);
     // What it had itself shows nothing.
-    let seen = [applied(Some(before), &[]), applied(None, &[first, second])];
-    assert_eq!(judge(Some(own), &seen), [None, foreign(first)]);
-    let seen = [applied(Some(first), &[]), applied(None, &[second])];
+    let seen = [
+        applied(Some(before), &[]),
+        applied(None, &[first, second]),
+        applied(None, &[third]),
+    ];
+    assert_eq!(judge(Some(own), &seen), [None, None, foreign(third)]);
+    let seen = [applied(Some(first), &[]), applied(None, &[second, third])];
     assert_eq!(judge(Some(own), &seen), [None, None], "it was one");
-    let seen = [applied(None, &[]), applied(None, &[before, second])];
-    assert_eq!(judge(Some(own), &seen), [None, foreign(second)]);
-    let seen = [applied(None, &[first])];
+    let seen = [applied(None, &[first]), applied(Some(third), &[second])];
+    assert_eq!(judge(Some(own), &seen), [None, None], "it is one");
+    let seen = [applied(None, &[]), applied(None, &[before, first, second])];
+    assert_eq!(
+        judge(Some(own), &seen),
+        [None, None],
+        "one of them is its own"
+    );
+    let seen = [applied(None, &[first, second, third])];
+    assert_eq!(judge(Some(own), &seen), [foreign(third)]);
     assert_eq!(judge(None, &seen), [None], "behind a snapshot");
 }

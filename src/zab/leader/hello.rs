@@ -54,7 +54,9 @@ impl Hello {
             }
         };
         if sid == c.me() {
-            return Err(format!("it says that it is server {sid}, which I am: two servers with one id?"));
+            return Err(format!(
+                "it says that it is server {sid}, which I am: two servers with one id?"
+            ));
         }
         let accepted = Zxid(packet.zxid).epoch();
         Ok(Hello {
