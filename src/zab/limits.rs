@@ -28,6 +28,10 @@ pub const DIAL_TRIES: u32 = 5;
 /// milliseconds; twice as long behind each further one, up to the operator's pause.
 pub const DIAL_FIRST_PAUSE_MS: i64 = 10;
 
+/// How far the wall clocks of a leader and a learner may be apart before that is told, milliseconds,
+/// beside the time that a proposal may be on its way.
+pub const CLOCKS_APART_MS: i64 = 60_000;
+
 /// How often it is told of one id that two servers have it, milliseconds.
 pub const TWIN_TOLD_MS: i64 = 10_000;
 

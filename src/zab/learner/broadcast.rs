@@ -23,9 +23,28 @@ use crate::common::{Common, Turn};
 use crate::feed::Feed;
 use crate::ids::{Sid, Zxid};
 use crate::io::{Act, Tell};
+use crate::limits::CLOCKS_APART_MS;
 use crate::rules::Rule;
 
 impl Learner {
+    /// Tells, once for a leader, that its wall clock is far from this server's. Nothing here hangs on
+    /// it, but the times of nodes come from there, and go back and forth with the leader.
+    fn compare_clocks(&mut self, c: &mut Common, made_ms: i64) {
+        let apart_ms = made_ms.saturating_sub(c.wall_ms);
+        if self.clocks_told
+            || apart_ms.saturating_abs() < CLOCKS_APART_MS.saturating_add(c.settings.sync_ms())
+        {
+            return;
+        }
+        self.clocks_told = true;
+        let way = if apart_ms > 0 { "ahead of" } else { "behind" };
+        c.warn(format!(
+            "the clocks are far apart: that of leader {}, which gives nodes their times, is {} s {way} this server's",
+            self.leader,
+            apart_ms.saturating_abs() / 1_000
+        ));
+    }
+
     /// Logs a proposal. One that is there already, or whose zxid was taken by another, is dropped:
     /// a snapshot's zxid is read after its window was begun, and Java's leader may log one zxid
     /// twice.
@@ -56,6 +75,7 @@ impl Learner {
         }
         if self.phase == Phase::Broadcast {
             self.made_ms.push_back((zxid, made_ms));
+            self.compare_clocks(c, made_ms);
             if !self.observer {
                 c.counts.proposal_latency_ms.add_since(made_ms, c.wall_ms);
             }

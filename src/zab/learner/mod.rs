@@ -94,6 +94,8 @@ pub(crate) struct Learner {
     pending: VecDeque<Zxid>,
     /// When those were made that came behind UPTODATE and are not both durable and committed.
     made_ms: VecDeque<(Zxid, i64)>,
+    /// Whether it was told that the leader's clock is another.
+    clocks_told: bool,
     /// When the leader's epoch was known, monotonic milliseconds.
     sync_began_ms: i64,
     /// Proposals to acknowledge once they are durable.
@@ -133,6 +135,7 @@ impl Learner {
             config: None,
             pending: VecDeque::new(),
             made_ms: VecDeque::new(),
+            clocks_told: false,
             sync_began_ms: 0,
             unacked: VecDeque::new(),
             changes: VecDeque::new(),
