@@ -44,6 +44,8 @@ else
     play poison Z,J,Z
     play faults Z,Z,Z
     play strangers Z,Z,Z
+    play clocks Z,Z,Z
+    play alone Z,J,J
     play masters J,Z,Z,Zo,Jo
     play large Z,Z,J
     play oracle J,Z

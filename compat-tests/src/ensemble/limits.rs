@@ -12,6 +12,8 @@ pub const SYNC_LIMIT: u32 = 12;
 pub const SYNC_TIME: Duration = Duration::from_millis(TICK_MS as u64 * SYNC_LIMIT as u64);
 /// Longest wait for a condition of the whole ensemble: a role, equal zxids, a finished sync.
 pub const SETTLE: Duration = Duration::from_secs(60);
+/// How far a node's time may be from its leader's clock: the machine is slow, clocks are hours apart.
+pub const CLOCK_ERROR: Duration = Duration::from_secs(60);
 /// How long two servers of one id are there at least.
 pub const TWIN_TIME: Duration = Duration::from_secs(3);
 /// Longest wait for a member that was told to stop.

@@ -130,6 +130,8 @@ pub struct Member {
     paused: bool,
     /// Whether the server rewrites its configuration, which then is not written anew.
     own_config: bool,
+    /// Variables of its environment, from the next start on.
+    environment: Vec<(String, String)>,
     /// What `myid` says, if not the id; without anything there is no such file.
     myid: Option<Option<String>>,
 }
@@ -157,6 +159,7 @@ impl Member {
             starts: 0,
             paused: false,
             own_config: false,
+            environment: Vec::new(),
             myid: None,
         })
     }
@@ -170,6 +173,11 @@ impl Member {
     pub fn configure(&mut self, lines: Vec<String>) {
         self.lines.extend(lines);
         self.own_config = true;
+    }
+
+    /// Variables of its environment, from the next start on.
+    pub fn environment(&mut self, variables: Vec<(String, String)>) {
+        self.environment = variables;
     }
 
     /// What `myid` will say from the next start on; nothing: no such file.
@@ -224,6 +232,7 @@ impl Member {
             .args(&words[1..])
             .arg(&config)
             .env("NO_COLOR", "1")
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(file)
             .stderr(errors)
@@ -276,14 +285,39 @@ impl Member {
         Ok(())
     }
 
-    /// SIGSTOP.
+    /// SIGSTOP, and waits until every thread stands still.
     ///
     /// # Errors
-    /// It had ended before, by itself.
+    /// It had ended before, by itself, or does not stop.
     pub fn pause(&mut self) -> Result<(), String> {
         self.signal(Signal::STOP)?;
         self.paused = true;
+        let deadline = Instant::now() + STOP;
+        while !self.stands() {
+            if Instant::now() > deadline {
+                return Err(format!("{} does not stand still", self.id()));
+            }
+            // Polled: only a parent that traces it is told.
+            std::thread::sleep(POLL);
+        }
         Ok(())
+    }
+
+    /// Whether all of its threads are stopped.
+    fn stands(&self) -> bool {
+        let Some(child) = &self.child else {
+            return false;
+        };
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", child.id())) else {
+            return false;
+        };
+        // The state follows the name, which is in parentheses. A thread that has ended says nothing.
+        tasks.flatten().all(|task| {
+            fs::read_to_string(task.path().join("stat")).map_or(true, |text| {
+                text.rsplit_once(')')
+                    .is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+            })
+        })
     }
 
     /// SIGCONT.

@@ -8,7 +8,7 @@ mod apart;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use compat_tests::raw::{Out, text};
@@ -193,6 +193,11 @@ impl Stage {
             self.begun.elapsed().as_secs_f64(),
             line.as_ref()
         );
+    }
+
+    /// The folder of the run.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// How long the story has run.

@@ -142,6 +142,14 @@ impl Stage {
         self.beside("twin", (id, id), kind, lines)
     }
 
+    /// A server without an ensemble, on a member's machine.
+    ///
+    /// # Errors
+    /// Its folder cannot be made.
+    pub fn alone(&self, name: &str, id: u8, kind: &Kind) -> Result<Member, String> {
+        self.beside(name, (id, id), kind, Vec::new())
+    }
+
     /// An ensemble of its own, of one server, on another machine.
     ///
     /// # Errors

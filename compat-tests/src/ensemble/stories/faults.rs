@@ -7,7 +7,7 @@ use std::time::Instant;
 use compat_tests::raw::{Out, text};
 
 use super::super::client::{Got, Session, op};
-use super::super::limits::{HANDSHAKE, SESSION_MS, SETTLE, SYNC_TIME};
+use super::super::limits::{HANDSHAKE, SESSION_MS, SETTLE};
 use super::super::spec::Kind;
 use super::super::stage::{Setting, Stage};
 use super::Cast;
@@ -115,63 +115,87 @@ fn ids(stage: &mut Stage, cast: &Cast<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// A leader stands still for longer than its followers wait, and goes on with what its own clients have
-/// sent meanwhile.
+/// A leader stands still, and goes on with what its own clients have sent meanwhile: first before its
+/// followers give it up, then behind that.
 fn standing(stage: &mut Stage) -> Result<(), String> {
     let leader = stage.all_serve()?;
     let addr = stage.member(leader)?.client;
     let mut own = Session::on(addr, SESSION_MS, SETTLE)?;
     own.call(op::CREATE, &create("/standing", "x").0, HANDSHAKE)?;
+    stage.member(leader)?.pause()?;
+    let sent = late(&mut own, "short");
+    stage.member(leader)?.resume()?;
+    let promised = answered(&mut own, sent.len());
+    if promised.len() != sent.len() || stage.all_serve()? != leader {
+        return Err(format!(
+            "{leader} stood still for a moment, and of {LATE} late writes {} were answered",
+            promised.len()
+        ));
+    }
+    kept(stage, leader, &sent, &promised)?;
+
     stage.load.mark();
     stage.member(leader)?.pause()?;
     let since = Instant::now();
-    let sent: Vec<(i32, String)> = (0..LATE)
-        .map(|n| {
-            let path = format!("/standing/{n}");
-            (own.send(op::CREATE, &create(&path, "late").0), path)
-        })
-        .collect();
-    let rest: Vec<u8> = stage
-        .voters()
-        .into_iter()
-        .filter(|o| *o != leader)
-        .collect();
-    let next = stage.leader_among(&rest)?;
+    let sent = late(&mut own, "long");
+    let voters = stage.voters();
+    let rest: Vec<u8> = voters.into_iter().filter(|o| *o != leader).collect();
+    stage.leader_among(&rest)?;
     stage.load.writes(50)?;
-    if since.elapsed() < SYNC_TIME {
-        stage.note(format!(
-            "{next} leads after {} ms",
-            since.elapsed().as_millis()
-        ));
-    }
     let gap = stage.load.gap();
     stage.member(leader)?.resume()?;
+    let promised = answered(&mut own, sent.len());
+    let line = stage.wait_for("it says that it leads no more", SETTLE, |stage| {
+        let line = stage.member(leader)?.line(&["WARN", "which is no quorum"]);
+        Ok(line.ok())
+    })?;
+    stage.note(line);
+    stage.all_serve()?;
+    let now = stage.leader_among(&stage.voters())?;
+    kept(stage, now, &sent, &promised)?;
+    stage.note(format!(
+        "{leader} stood still for {} ms, {now} leads; {} of {LATE} late writes answered; {} ms without a write",
+        since.elapsed().as_millis(),
+        promised.len(),
+        gap.as_millis()
+    ));
+    stage.verify("a leader that stood still")
+}
+
+/// Writes of a client to a server that stands still.
+fn late(own: &mut Session, name: &str) -> Vec<(i32, String)> {
+    let paths = (0..LATE).map(|n| format!("/standing/{name}-{n}"));
+    paths
+        .map(|path| (own.send(op::CREATE, &create(&path, "late").0), path))
+        .collect()
+}
+
+/// Those of them that are answered with success, until the connection ends or nothing more comes.
+fn answered(own: &mut Session, wanted: usize) -> Vec<i32> {
     let mut promised = Vec::new();
-    loop {
+    while promised.len() < wanted {
         match own.receive(HANDSHAKE) {
             Got::Reply { xid, err: 0, .. } => promised.push(xid),
             Got::Reply { .. } | Got::Event { .. } => {}
             Got::Nothing | Got::Lost => break,
         }
     }
-    stage.all_serve()?;
-    let now = stage.leader_among(&stage.voters())?;
-    let addr = stage.member(now)?.client;
+    promised
+}
+
+/// What was answered with success is there.
+fn kept(stage: &mut Stage, at: u8, sent: &[(i32, String)], promised: &[i32]) -> Result<(), String> {
+    let addr = stage.member(at)?.client;
     let mut reader = Session::on(addr, SESSION_MS, SETTLE)?;
-    for (xid, path) in sent {
+    for (_, path) in sent.iter().filter(|(xid, _)| promised.contains(xid)) {
         let mut body = Out::new();
-        body.bytes(&text(&path)).bool(false);
+        body.bytes(&text(path)).bool(false);
         let (_, err, _) = reader.call(op::GET_DATA, &body.0, HANDSHAKE)?;
-        if promised.contains(&xid) && err != 0 {
+        if err != 0 {
             return Err(format!(
-                "{path} was promised by {leader}, and reading it gives {err}"
+                "{path} was promised, and reading it at {at} gives {err}"
             ));
         }
     }
-    reader.close(SETTLE)?;
-    stage.note(format!(
-        "{leader} stood still for {} ms, {now} leads; {} of {LATE} late writes answered; {} ms without a write",
-        since.elapsed().as_millis(), promised.len(), gap.as_millis()
-    ));
-    stage.verify("a leader that stood still")
+    reader.close(SETTLE)
 }

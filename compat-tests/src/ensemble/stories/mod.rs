@@ -4,6 +4,8 @@
 //! but for how many a story needs.
 
 mod addresses;
+mod alone;
+mod clocks;
 mod cuts;
 mod faults;
 mod five;
@@ -47,7 +49,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const STORIES: [Story; 14] = [
+pub const STORIES: [Story; 16] = [
     Story {
         name: "follower",
         about: "member 1 follows: DIFF, SNAP under load, DIFF from the log, kill -9 of the leader and \
@@ -135,6 +137,20 @@ pub const STORIES: [Story; 14] = [
         voters: 3,
         setting: faults::setting,
         play: faults::play,
+    },
+    Story {
+        name: "clocks",
+        about: "wall clocks that are hours apart, a leader's and its successor's too",
+        voters: 3,
+        setting: clocks::setting,
+        play: clocks::play,
+    },
+    Story {
+        name: "alone",
+        about: "member 1 stood alone, and becomes the first of an ensemble by its configuration",
+        voters: 3,
+        setting: alone::setting,
+        play: alone::play,
     },
     Story {
         name: "strangers",
