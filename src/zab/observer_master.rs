@@ -489,7 +489,8 @@ impl ObserverMaster {
             c.out.send(link, proposal);
             c.out.send(link, Packet::new(PacketKind::Commit, zxid.0));
         }
-        let text = c.view.last_seen().text();
+        // One that is proposed and not committed is no observer's business yet.
+        let text = c.view.committed().text();
         let zxid = Zxid::start_of(self.epoch).0;
         let packet = Packet::with(PacketKind::NewLeader, zxid, text);
         c.out.send(link, packet);

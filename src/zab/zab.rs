@@ -123,8 +123,12 @@ impl Zab {
     pub fn recover(settings: Settings, view: View, past: Recovered) -> Zab {
         let me = settings.me;
         let epochs = (past.accepted, past.current);
+        let mut c = Common::new(settings, view, past.history, epochs, past.applied);
+        // What a lost disk has promised is not known: its word counts once a leader has sent it
+        // everything.
+        c.resync = !past.may_vote;
         Zab {
-            c: Common::new(settings, view, past.history, epochs, past.applied),
+            c,
             election: Election::new(me),
             role: IDLE,
             feed: Feed::new(past.applied),

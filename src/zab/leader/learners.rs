@@ -333,7 +333,12 @@ impl Leader {
         h.deadline_ms = c.now_ms + c.settings.init_ms();
         let is_snap = h.row.is_some_and(Row::is_snap);
         c.counts.at_once(is_snap, self.streaming(is_snap));
-        let text = c.view.last_seen().text();
+        // Who is told a configuration here takes it for committed with UPTODATE. One that was pending
+        // when this leader began is committed by then; one that it has proposed itself may never be.
+        let text = match self.phase {
+            Phase::Broadcast => c.view.committed().text(),
+            _ => c.view.last_seen().text(),
+        };
         let zxid = Zxid::start_of(self.epoch).0;
         let packet = Packet::with(PacketKind::NewLeader, zxid, text);
         c.out.send(link, packet);

@@ -12,6 +12,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use zk_wire::quorum::body::{AckEpoch, Activate, InformActivate};
+use zk_wire::quorum::config::QuorumConfig;
 use zk_wire::quorum::packet::{Packet, PacketKind};
 
 use super::{Learner, Mode, Phase};
@@ -157,6 +158,7 @@ impl Learner {
                     .map_err(|error| format!("COMMITANDACTIVATE: {error}"))?
                     .leader;
                 self.tell_committed(c, zxid)?;
+                self.config = self.change_of(zxid).or(self.config.take());
                 self.designated = Some((Sid(leader), zxid));
             }
             PacketKind::InformAndActivate => {
@@ -164,6 +166,7 @@ impl Learner {
                     .map_err(|error| format!("INFORMANDACTIVATE: {error}"))?;
                 self.log(c, feed, inform.payload)?;
                 self.told = self.told.max(zxid);
+                self.config = self.change_of(zxid).or(self.config.take());
                 self.designated = Some((Sid(inform.leader), zxid));
             }
             PacketKind::NewLeader => {
@@ -257,9 +260,19 @@ impl Learner {
         self.send(c, Packet::new(PacketKind::Ack, zxid));
     }
 
+    /// Whether the leader has proposed a configuration and not committed it: Java's leaders tell it
+    /// with NEWLEADER all the same. It may never be; if it is, that is told behind UPTODATE.
+    fn is_pending(&self, config: &QuorumConfig) -> bool {
+        let zxid = Zxid(config.version);
+        zxid.epoch() == self.epoch && zxid.counter() > 0 && zxid > self.told
+    }
+
     pub(super) fn up_to_date(&mut self, c: &mut Common, feed: &mut Feed) -> Result<Turn, String> {
         let old_leader = c.view.member(self.leader).map(|m| m.addresses.clone());
-        if let Some(config) = self.config.take() {
+        let told = self.told;
+        if let Some(config) = self.config.take()
+            && !self.is_pending(&config)
+        {
             let leader_moves = match config.members.get(&self.leader.0) {
                 Some(member) => !member.votes() || Some(&member.addresses) != old_leader.as_ref(),
                 None => true,
@@ -283,7 +296,6 @@ impl Learner {
         c.claimed = Zxid::ZERO;
         // Records that have no COMMIT yet wait for it.
         let end = c.history.end();
-        let told = self.told;
         self.pending = c.history.after(told.max(self.forgotten)).collect();
         self.unacked.retain(|zxid| *zxid > told);
         c.info(format!(
