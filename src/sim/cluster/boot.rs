@@ -27,11 +27,6 @@ impl World {
     /// A machine starts its server.
     pub(super) fn boot(&mut self, place: Place) -> Result<(), String> {
         let now = self.clock(place);
-        let full_us = self.machines[place].full_us;
-        if full_us > self.now_us {
-            self.at(full_us, Event::Boot(place));
-            return Ok(());
-        }
         let machine = &mut self.machines[place];
         machine.booting = false;
         if machine.process.is_some() {
@@ -40,8 +35,14 @@ impl World {
         machine.life += 1;
         let (sid, life) = (machine.sid, machine.life);
         let disk = &mut machine.disk;
-        // A start that finds records makes them durable.
-        disk.synced = disk.log.len();
+        let torn = disk
+            .recover()
+            .map_err(|what| format!("server {sid} starts: {what}"))?;
+        if torn > 0 {
+            self.coverage.note(coverage::TORN_TAIL);
+            self.line(format_args!("{sid} cuts {torn} bytes off its log"));
+        }
+        let disk = &mut self.machines[place].disk;
         let upto = disk.persisted().max(disk.hint);
         let applied = disk.tree(upto);
         let upto = applied.last().map_or(Zxid::ZERO, |entry| entry.0);
@@ -56,12 +57,16 @@ impl World {
             (*disk.committed).clone(),
             disk.last_seen.as_deref().cloned(),
         );
+        let view = match self.plan.oracle {
+            Some(_) => view.with_oracle(),
+            None => view,
+        };
         let past = Recovered {
             history,
             accepted: disk.accepted,
             current: disk.current,
             applied: upto,
-            may_vote: true,
+            may_vote: !disk.is_lost,
         };
         let zab = Zab::recover(settings, view, past);
         let counter_max = self.plan.counter_max;
@@ -91,6 +96,7 @@ impl World {
             streams: BTreeMap::new(),
             installing: None,
             listening: false,
+            listening_master: false,
             tick_us: i64::MAX,
             tick_number: 0,
         });
@@ -106,6 +112,9 @@ impl World {
         self.after(delay, Event::Persist(place, life));
         if self.plan.purge_us > 0 {
             self.after(self.plan.purge_us, Event::Purge(place, life));
+        }
+        if self.plan.oracle == Some(sid) {
+            self.input(place, In::Oracle(self.oracle))?;
         }
         self.input(place, In::Tick)
     }

@@ -15,6 +15,7 @@ pub const ALL: &[&str] = &[
     LEADER_LEFT,
     JOINT_CRASH,
     OBSERVER,
+    MASTER,
     OUTSIDER,
     GROUPS,
     CRASH,
@@ -24,6 +25,11 @@ pub const ALL: &[&str] = &[
     LOST_UNSYNCED,
     STUCK_DISK,
     FULL_DISK,
+    WIPED_VOTER,
+    WIPED_OTHER,
+    CLOCKS_APART,
+    CLOCK_JUMP,
+    ALONE,
     PAUSE,
     PARTITION,
     ONE_WAY,
@@ -68,6 +74,8 @@ pub const LEADER_LEFT: &str = "leader left";
 pub const JOINT_CRASH: &str = "joint quorum with a crash";
 /// An observer served.
 pub const OBSERVER: &str = "observer";
+/// An observer connected to a follower.
+pub const MASTER: &str = "observer of a follower";
 /// A server that is in nobody's configuration followed.
 pub const OUTSIDER: &str = "follower outside the configuration";
 /// Groups with weights.
@@ -78,14 +86,24 @@ pub const CRASH: &str = "power cut of one";
 pub const KILL: &str = "kill of one";
 /// Power cut of all.
 pub const BLACKOUT: &str = "power cut of all";
-/// A power cut left a part of a record.
+/// A start cut a part of a record off the log.
 pub const TORN_TAIL: &str = "torn tail";
 /// A power cut took records that were not synced.
 pub const LOST_UNSYNCED: &str = "lost unsynced write";
 /// A disk that did nothing.
 pub const STUCK_DISK: &str = "stuck disk";
-/// A full disk.
+/// A write found the disk full.
 pub const FULL_DISK: &str = "full disk";
+/// A voter's disk was replaced by an empty one.
+pub const WIPED_VOTER: &str = "voter with an empty disk";
+/// That of a server that does not vote.
+pub const WIPED_OTHER: &str = "observer with an empty disk";
+/// Wall clocks that are hours apart.
+pub const CLOCKS_APART: &str = "clocks hours apart";
+/// A wall clock was set.
+pub const CLOCK_JUMP: &str = "clock jump";
+/// One of two voters committed alone, with the oracle's leave.
+pub const ALONE: &str = "commit by the oracle's leave";
 /// A server that did not run.
 pub const PAUSE: &str = "paused server";
 /// Servers in two parts.

@@ -4,13 +4,14 @@
 //! the ordered queue of what the thread has still to do. Does not know: time, links, the core.
 //!
 //! Invariants: what was asked for is done in its order, and each thing is whole or not done, but
-//! for appended records, of which a crash leaves any number of the first.
+//! for appended records, of whose bytes a crash leaves any number of the first.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use bytes::Bytes;
+use zk_wire::file::txn_log::{self, Item as Found, Scanner};
 use zk_wire::quorum::config::QuorumConfig;
 use zk_wire::txn::header_of;
 use zk_zab::history::Range;
@@ -40,6 +41,8 @@ pub struct Disk {
     pub log: Vec<(Zxid, Bytes)>,
     /// How many of them are synced.
     pub synced: usize,
+    /// Bytes behind them in the log's file, which the next start reads.
+    pub tail: Vec<u8>,
     /// The store: a tree, as the list of what was applied to it.
     pub store: Vec<Entry>,
     /// How far the log was known to be committed; may be too low, never too high.
@@ -48,6 +51,10 @@ pub struct Disk {
     pub committed: Rc<QuorumConfig>,
     /// The one seen last.
     pub last_seen: Option<Rc<QuorumConfig>>,
+    /// Whether it is empty against the will of its owner: the server must not vote.
+    pub is_lost: bool,
+    /// The disk that was in its place.
+    pub before: Option<Box<Disk>>,
     /// The records of all.
     pub archive: Archive,
 }
@@ -61,10 +68,13 @@ impl Disk {
             base: Zxid::ZERO,
             log: Vec::new(),
             synced: 0,
+            tail: Vec::new(),
             store: Vec::new(),
             hint: Zxid::ZERO,
             committed: Rc::new(config),
             last_seen: None,
+            is_lost: false,
+            before: None,
             archive,
         }
     }
@@ -100,6 +110,74 @@ impl Disk {
         self.store
             .binary_search_by_key(&entry.0, |(zxid, _)| *zxid)
             .is_ok_and(|at| self.store[at].1 == entry.1)
+    }
+
+    /// Whether this transaction was durable here, on this disk or on one before it.
+    pub fn held(&self, entry: Entry) -> bool {
+        let before = self.before.as_ref();
+        self.holds(entry) || before.is_some_and(|before| before.held(entry))
+    }
+
+    /// Whether any transaction of this zxid was durable here, on this disk or on one before it.
+    pub fn held_at(&self, zxid: Zxid) -> bool {
+        let log = &self.log[..self.synced];
+        log.binary_search_by_key(&zxid, |(zxid, _)| *zxid).is_ok()
+            || self
+                .store
+                .binary_search_by_key(&zxid, |(zxid, _)| *zxid)
+                .is_ok()
+            || self
+                .before
+                .as_ref()
+                .is_some_and(|before| before.held_at(zxid))
+    }
+
+    /// An empty disk takes its place. The files of the configuration lie elsewhere.
+    pub fn lose(&mut self) {
+        let empty = Disk::new((*self.committed).clone(), self.archive.clone());
+        let before = std::mem::replace(self, empty);
+        self.last_seen.clone_from(&before.last_seen);
+        self.is_lost = true;
+        self.before = Some(Box::new(before));
+    }
+
+    /// The bytes in which what is written and not synced lies in the log's file.
+    pub fn unsynced(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (_, payload) in &self.log[self.synced..] {
+            txn_log::encode_payload(payload, &mut bytes);
+        }
+        bytes.extend_from_slice(&self.tail);
+        bytes
+    }
+
+    /// A start reads the end of the log's file and cuts off what is no whole record; what it keeps
+    /// is durable. Returns how many bytes it cut off.
+    ///
+    /// # Errors
+    /// What it finds there cannot be.
+    pub fn recover(&mut self) -> Result<usize, String> {
+        let tail = std::mem::take(&mut self.tail);
+        let end = self.log.last().map_or(self.base, |(zxid, _)| *zxid);
+        let mut scanner = Scanner::resume(&tail, 0, end.0);
+        let mut torn = 0;
+        for item in scanner.by_ref() {
+            match item {
+                Found::Record(record) => {
+                    let payload = Bytes::copy_from_slice(record.payload);
+                    self.log.push((Zxid(record.header.zxid), payload));
+                }
+                Found::End { .. } => {}
+                Found::Torn { offset, .. } => {
+                    let rest = &tail[offset..];
+                    let zeros = rest.iter().rev().take_while(|byte| **byte == 0).count();
+                    torn = rest.len() - zeros;
+                }
+                Found::Corrupt { damage, .. } => return Err(format!("the log's end: {damage:?}")),
+            }
+        }
+        self.synced = self.log.len();
+        Ok(torn)
     }
 
     /// What the log holds, for a start.
@@ -226,6 +304,23 @@ impl LogThread {
         self.queue.iter().all(told) && disk.synced == disk.log.len()
     }
 
+    /// Whether the next piece of work writes something. If so, the bytes of a record that it would
+    /// write first.
+    pub fn writes(&self, disk: &Disk) -> Option<Vec<u8>> {
+        if disk.synced < disk.log.len() {
+            return Some(Vec::new());
+        }
+        match self.queue.front()? {
+            Item::Append(_, payload) => {
+                let mut bytes = Vec::new();
+                txn_log::encode_payload(payload, &mut bytes);
+                Some(bytes)
+            }
+            Item::Job(_, Job::Flush) | Item::Abandon => None,
+            Item::Stage(..) | Item::Job(..) => Some(Vec::new()),
+        }
+    }
+
     /// Does one piece of work; at most `batch` records at once.
     ///
     /// # Errors
@@ -327,6 +422,7 @@ impl LogThread {
                 }
                 disk.synced = disk.log.len();
                 disk.hint = *zxid;
+                disk.is_lost = false;
                 self.switched = Some(id);
             }
             Job::SaveLastSeen(config) => disk.last_seen = Some(Rc::new((**config).clone())),

@@ -1,10 +1,13 @@
 //! What goes wrong, and how everything is well again.
 
-use zk_zab::LinkId;
+use zk_wire::quorum::notification::PeerState;
+use zk_zab::quorum::Verifier;
+use zk_zab::{LinkId, Sid};
 
 use super::coverage;
 use super::disk::Item;
 use super::net::Place;
+use super::plan::HOUR_MS;
 use super::world::{Event, Phase, World};
 
 impl World {
@@ -26,7 +29,7 @@ impl World {
         let w = &self.plan.weights;
         let weights = [
             w.crash, w.kill, w.pause, w.part, w.one_way, w.isolate, w.reset, w.unvote, w.stuck,
-            w.full, w.blackout, w.leader,
+            w.full, w.blackout, w.leader, w.wipe, w.jump,
         ];
         let Some(which) = self.dice.weighted(&weights) else {
             return Ok(());
@@ -64,10 +67,8 @@ impl World {
             }
             9 => {
                 let lasting = self.plan.lasting.draw(&mut self.dice);
-                self.coverage.note(coverage::FULL_DISK);
                 self.act_of_god(format_args!("the disk of {place} is full for {lasting} us"));
                 self.machines[place].full_us = self.now_us + lasting;
-                self.killed(place);
             }
             10 => {
                 self.coverage.note(coverage::BLACKOUT);
@@ -75,9 +76,81 @@ impl World {
                     self.crash(place);
                 }
             }
-            _ => self.against_the_leader(),
+            11 => self.against_the_leader(),
+            12 => self.wipe(place),
+            _ => {
+                let most = *self.dice.pick(&[1_000, HOUR_MS / 60, 3 * HOUR_MS]);
+                let by_ms = self.dice.within(-most..=most);
+                self.coverage.note(coverage::CLOCK_JUMP);
+                self.act_of_god(format_args!("the clock of {place} jumps by {by_ms} ms"));
+                self.machines[place].wall_ms += by_ms;
+            }
         }
         Ok(())
+    }
+
+    /// Whether a disk takes nothing more.
+    pub(super) fn is_full(&self, place: Place) -> bool {
+        self.machines[place].full_us > self.now_us
+    }
+
+    /// A write finds the disk full: the server ends there, with a part of the record written.
+    pub(super) fn full(&mut self, place: Place, record: &[u8]) {
+        self.coverage.note(coverage::FULL_DISK);
+        self.act_of_god(format_args!("the server at {place} cannot write, and ends"));
+        let part = self.dice.below(record.len().max(1));
+        self.machines[place]
+            .disk
+            .tail
+            .extend_from_slice(&record[..part]);
+        self.joint();
+        self.die(place);
+        let delay = self.plan.down.draw(&mut self.dice);
+        self.boot_in(place, delay);
+    }
+
+    /// A server's disk is replaced by an empty one, if the ensemble can bear it: whoever votes must
+    /// not be needed by the others, who have to have a quorum among them all of whom still have what
+    /// they held; and what it had promised must bind nobody else: its epoch is the last one, and its
+    /// leader is the only one who leads.
+    fn wipe(&mut self, place: Place) {
+        let machine = &self.machines[place];
+        let sid = machine.sid;
+        let quorum = Verifier::of(self.judge.config());
+        if quorum.voters().contains(&Sid(sid)) {
+            let lost: Vec<i64> = self
+                .machines
+                .iter()
+                .filter(|other| other.disk.is_lost || other.sid == sid)
+                .map(|other| other.sid)
+                .collect();
+            let epoch = machine.disk.accepted;
+            let is_safe = quorum.has_quorum(|other| !lost.contains(&other.0))
+                && machine.disk.current == epoch
+                && self.machines.iter().all(|other| {
+                    let Some(process) = &other.process else {
+                        return other.disk.accepted <= epoch;
+                    };
+                    let zab = process.core.zab();
+                    let status = zab.status();
+                    let leads = status.state == PeerState::Leading;
+                    zab.epochs().0 <= epoch
+                        && (!leads || (status.established && status.epoch == epoch))
+                });
+            if !is_safe {
+                return;
+            }
+            self.coverage.note(coverage::WIPED_VOTER);
+        } else {
+            self.coverage.note(coverage::WIPED_OTHER);
+        }
+        self.act_of_god(format_args!(
+            "the disk of server {sid} is replaced by an empty one"
+        ));
+        self.die(place);
+        self.machines[place].disk.lose();
+        let delay = self.plan.down.draw(&mut self.dice);
+        self.boot_in(place, delay);
     }
 
     /// The leader is hit, whoever it is.
@@ -191,19 +264,23 @@ impl World {
         self.joint();
         let machine = &mut self.machines[place];
         let disk = &mut machine.disk;
-        let unsynced = disk.log.len() - disk.synced;
-        let keep = self.dice.below(unsynced + 1);
+        // Of what is not synced any number of the first bytes is there; the file may have been
+        // made longer before, with zeros.
+        let unsynced = disk.unsynced();
+        let keep = self.dice.below(unsynced.len() + 1);
         let waits = machine.process.as_ref().is_some_and(|process| {
             let queue = &process.log.queue;
             queue.iter().any(|item| matches!(item, Item::Append(..)))
         });
-        if keep < unsynced && self.dice.percent(50) {
-            self.coverage.note(coverage::TORN_TAIL);
-        }
-        if keep < unsynced || waits {
+        if keep < unsynced.len() || waits {
             self.coverage.note(coverage::LOST_UNSYNCED);
         }
-        disk.log.truncate(disk.synced + keep);
+        disk.log.truncate(disk.synced);
+        disk.tail = unsynced;
+        disk.tail.truncate(keep);
+        if self.dice.percent(50) {
+            disk.tail.resize(keep + 64, 0);
+        }
         // The hint is written without a sync.
         if self.dice.percent(50) {
             disk.hint = disk.hint.min(disk.persisted());
@@ -213,6 +290,10 @@ impl World {
             None => disk.base,
         });
         self.die(place);
+        // The monotonic clock begins anew with the machine.
+        let began_ms = self.dice.within(0..=100_000);
+        let machine = &mut self.machines[place];
+        machine.offset_ms = began_ms - self.now_us * (1_000 + machine.drift) / 1_000_000;
     }
 
     /// The process is gone; its links are noticed to be, sooner or later.

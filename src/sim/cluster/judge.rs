@@ -7,6 +7,7 @@
 //! that is applied is durable on a quorum of the configuration that holds for it (one that changes
 //! the configuration on quorums of both), and so is what clients were told; a server whose
 //! currentEpoch is durable has that epoch's first history; nothing of the path is ever cut off;
+//! what a server held on a disk that was replaced by an empty one counts as held, for it had said so;
 //! answers come in order, and a write that was answered before another began has the smaller zxid.
 
 use std::collections::BTreeMap;
@@ -21,10 +22,14 @@ use super::node::{Asked, Entry};
 /// See the module.
 #[derive(Debug)]
 pub struct Judge {
-    /// The quorums of the configuration that the path ends with.
+    /// The quorums of the configuration that holds where the path ends.
     verifier: Verifier,
     /// That configuration.
     config: QuorumConfig,
+    /// The newest one that holds anywhere: it is committed, and may not be applied yet.
+    in_force: QuorumConfig,
+    /// Whom an oracle may let decide alone.
+    alone: Option<i64>,
     /// What is committed, as far as anybody has applied it.
     pub path: Vec<Entry>,
     /// Whose requests are on the path.
@@ -42,11 +47,13 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Of an ensemble that begins with this configuration.
-    pub fn new(config: QuorumConfig) -> Judge {
+    /// Of an ensemble that begins with this configuration; an oracle may let `alone` decide.
+    pub fn new(config: QuorumConfig, alone: Option<i64>) -> Judge {
         Judge {
             verifier: Verifier::of(&config),
+            in_force: config.clone(),
             config,
+            alone,
             path: Vec::new(),
             asked: BTreeMap::new(),
             leaders: BTreeMap::new(),
@@ -57,7 +64,7 @@ impl Judge {
         }
     }
 
-    /// The configuration that the path ends with.
+    /// The configuration that holds where the path ends.
     pub fn config(&self) -> &QuorumConfig {
         &self.config
     }
@@ -100,6 +107,59 @@ impl Judge {
         Ok(())
     }
 
+    /// A leader has begun with this configuration. One that was proposed before it, and that is
+    /// perhaps in nobody's log, holds with the epoch, if quorums of both have taken that over.
+    ///
+    /// # Errors
+    /// They have not.
+    pub fn leads_with(
+        &mut self,
+        epoch: u32,
+        config: &QuorumConfig,
+        disks: &BTreeMap<i64, &Disk>,
+    ) -> Result<bool, String> {
+        if config.version <= self.config.version {
+            return Ok(false);
+        }
+        let follows = |sid: Sid| disks.get(&sid.0).is_some_and(|disk| disk.current >= epoch);
+        let next = Verifier::of(config);
+        let decided = self.verifier.has_quorum(follows) && next.has_quorum(follows);
+        if !decided && self.alone.is_none() {
+            return Err(format!(
+                "epoch {epoch} begins with configuration 0x{:x} without quorums of both",
+                config.version
+            ));
+        }
+        let changes = !self.config.same_members(config);
+        (self.config, self.verifier) = (config.clone(), next);
+        if self.in_force.version < config.version {
+            self.in_force = config.clone();
+        }
+        Ok(changes)
+    }
+
+    /// A configuration holds on a server: it is committed.
+    ///
+    /// # Errors
+    /// It is not: no quorums of it and of the one before hold its transaction.
+    pub fn activates(
+        &mut self,
+        config: &QuorumConfig,
+        disks: &BTreeMap<i64, &Disk>,
+    ) -> Result<(), String> {
+        if config.version <= self.in_force.version {
+            return Ok(());
+        }
+        let zxid = Zxid(config.version);
+        let held = |sid: Sid| disks.get(&sid.0).is_some_and(|disk| disk.held_at(zxid));
+        let before = Verifier::of(&self.in_force);
+        if !before.has_quorum(held) || !Verifier::of(config).has_quorum(held) {
+            return Err(format!("configuration {zxid} holds, and is not committed"));
+        }
+        self.in_force = config.clone();
+        Ok(())
+    }
+
     /// The leader of an epoch has made it its current one, before all others: this is its history.
     pub fn begins(&mut self, epoch: u32, last: Entry) {
         self.first_history.entry(epoch).or_insert(last);
@@ -116,7 +176,8 @@ impl Judge {
         }
     }
 
-    /// A server applies its `at`th transaction, which may bring this configuration.
+    /// A server applies its `at`th transaction, which may bring this configuration. Whether one
+    /// server has decided it alone, with the oracle's leave.
     ///
     /// # Errors
     /// It is not on the path, and cannot be.
@@ -127,7 +188,7 @@ impl Judge {
         asked: Asked,
         change: Option<QuorumConfig>,
         disks: &BTreeMap<i64, &Disk>,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         if let Some(known) = self.path.get(at) {
             if *known != entry {
                 return Err(format!(
@@ -135,7 +196,7 @@ impl Judge {
                     entry.0, known.0
                 ));
             }
-            return Ok(());
+            return Ok(false);
         }
         if at != self.path.len() {
             return Err(format!("{} is applied behind a hole", entry.0));
@@ -143,14 +204,15 @@ impl Judge {
         if self.proposed.get(&entry.0) != Some(&entry.1) {
             return Err(format!("{} is applied, which nobody proposed", entry.0));
         }
-        let holds = |sid: Sid| disks.get(&sid.0).is_some_and(|disk| disk.holds(entry));
+        let held = |sid: Sid| disks.get(&sid.0).is_some_and(|disk| disk.held(entry));
         let next = change.as_ref().map(Verifier::of);
-        let decided = self.verifier.has_quorum(holds)
-            && next.as_ref().is_none_or(|next| next.has_quorum(holds));
-        if !decided {
+        let decided = self.verifier.has_quorum(held)
+            && next.as_ref().is_none_or(|next| next.has_quorum(held));
+        let alone = !decided && self.alone.is_some_and(|sid| held(Sid(sid)));
+        if !decided && !alone {
             let who: Vec<i64> = disks
                 .iter()
-                .filter(|(_, disk)| disk.holds(entry))
+                .filter(|(_, disk)| disk.held(entry))
                 .map(|(sid, _)| *sid)
                 .collect();
             return Err(format!(
@@ -166,13 +228,18 @@ impl Judge {
                     entry.0, change.version
                 ));
             }
-            (self.config, self.verifier) = (change, next);
+            if self.in_force.version < change.version {
+                self.in_force = change.clone();
+            }
+            if self.config.version < change.version {
+                (self.config, self.verifier) = (change, next);
+            }
         }
         // What the servers do by themselves has no number.
         if asked.1 != 0 && self.asked.insert(asked, entry.0).is_some() {
             return Err(format!("the request {asked:?} is committed twice"));
         }
-        Ok(())
+        Ok(alone)
     }
 
     /// A server's tree has a digest.
@@ -232,8 +299,9 @@ impl Judge {
     ) -> Result<(), String> {
         let (had, has) = (self.held(before), self.held(after));
         for entry in self.path.get(has..had).into_iter().flatten() {
-            let holds = |sid: Sid| disks.get(&sid.0).is_some_and(|disk| disk.holds(*entry));
-            if !self.verifier.has_quorum(holds) {
+            let held = |sid: Sid| disks.get(&sid.0).is_some_and(|disk| disk.held(*entry));
+            let alone = self.alone.is_some_and(|sid| held(Sid(sid)));
+            if !self.verifier.has_quorum(held) && !alone {
                 return Err(format!("{} is committed, and cut off", entry.0));
             }
         }

@@ -59,6 +59,8 @@ pub struct Link {
     pub open: [bool; 2],
     /// Whether it was lost: nothing that is sent from now on arrives.
     pub lost: bool,
+    /// Whether the learner dialled an observer master.
+    pub master: bool,
     /// What the learner was told: the epoch.
     pub told: Option<u32>,
     /// The last transaction that came to the learner before NEWLEADER.
@@ -77,6 +79,7 @@ impl Link {
             pipes: [Pipe::default(), Pipe::default()],
             open: [false, false],
             lost: false,
+            master: false,
             told: None,
             before_new_leader: None,
             new_leader: false,

@@ -13,6 +13,9 @@ use zk_zab::{Settings, Sid};
 use crate::dice::Dice;
 use crate::limits::{CLUSTER_CLIENTS, CLUSTER_OPS};
 
+/// An hour, milliseconds.
+pub const HOUR_MS: i64 = 3_600_000;
+
 /// How long something takes, microseconds: at least and at most, and rarely so many times longer.
 #[derive(Clone, Copy, Debug)]
 pub struct Delay {
@@ -65,6 +68,8 @@ pub struct Weights {
     pub leader: u32,
     /// A server's disk is replaced by an empty one.
     pub wipe: u32,
+    /// A server's wall clock is set.
+    pub jump: u32,
 }
 
 /// A plan.
@@ -127,6 +132,10 @@ pub struct Plan {
     pub counter_max: u32,
     /// How much clocks differ, parts of a thousand.
     pub drift: i64,
+    /// How far wall clocks are apart, milliseconds.
+    pub apart_ms: i64,
+    /// An oracle lets this one of two voters go on alone, now and then.
+    pub oracle: Option<i64>,
     /// How many records a stream begins before the snapshot that it sent, at most: Java reads a
     /// snapshot's zxid when its window has begun.
     pub window: usize,
@@ -232,6 +241,7 @@ impl Plan {
             blackout: weight(1),
             leader: 4,
             wipe: 0,
+            jump: 0,
         };
         let plan = Plan {
             seed,
@@ -282,10 +292,37 @@ impl Plan {
                 zk_zab::limits::COUNTER_MAX
             },
             drift: *dice.pick(&[0, 5, 100]),
+            apart_ms: 0,
+            oracle: None,
             window: *dice.pick(&[0, 0, 3]),
         };
         // What came later is drawn with dice of its own: the rest of a seed's plan stays.
-        plan.with_changes(&mut Dice::new(seed ^ 0x6368_616e_6765_7300))
+        let mut dice = Dice::new(seed ^ 0x6368_616e_6765_7300);
+        plan.with_changes(&mut dice).with_losses(&mut dice)
+    }
+
+    /// Clocks that are wrong, disks that are replaced, observers of followers, and an oracle.
+    fn with_losses(mut self, dice: &mut Dice) -> Plan {
+        self.apart_ms = *dice.pick(&[0, 0, 6 * HOUR_MS]);
+        self.weights.jump = *dice.pick(&[0, 2, 4]);
+        // With one voter there is nobody but the leader, and that is no observer master.
+        let followers = self.reconfigs == 0 || self.settings.standalone_enabled;
+        self.settings.observer_master = dice.once_in(2) && followers;
+        let wipe = *dice.pick(&[0, 0, 2]);
+        let alone = dice.once_in(12);
+        let observers = *dice.pick(&[0, 1]);
+        let favoured = dice.within(1..=2);
+        if self.reconfigs > 0 {
+            return self;
+        }
+        if alone {
+            self.config = ensemble(2, observers);
+            self.outside.clear();
+            self.oracle = Some(favoured);
+        } else {
+            self.weights.wipe = wipe;
+        }
+        self
     }
 
     /// Whole servers may get an administrator who changes the configuration, with servers outside
@@ -317,7 +354,7 @@ impl Plan {
         let s = &self.settings;
         format!(
             "{}{}; outside {:?}, groups {:?}, weights {:?}; tick {} ms, initLimit {}, syncLimit {}; \
-             {} clients with {} under way; {} reconfigurations; {:?}",
+             {} clients with {} under way; {} reconfigurations; oracle for {:?}; {:?}",
             members.join(", "),
             if self.real { ", whole servers" } else { "" },
             self.outside,
@@ -329,6 +366,7 @@ impl Plan {
             self.clients,
             self.outstanding,
             self.reconfigs,
+            self.oracle,
             self.weights,
         )
     }

@@ -25,6 +25,13 @@ impl World {
         if self.process(place, life).is_none() {
             return Ok(());
         }
+        if self.is_full(place)
+            && let Some(process) = &self.machines[place].process
+            && let Some(record) = process.log.writes(&self.machines[place].disk)
+        {
+            self.full(place, &record);
+            return Ok(());
+        }
         let machine = &mut self.machines[place];
         let Some(process) = &mut machine.process else {
             return Ok(());
@@ -123,13 +130,21 @@ impl World {
             // The store is another tree's by now.
             return Ok(());
         }
+        if self.is_full(place) {
+            self.full(place, &[]);
+            return Ok(());
+        }
+        let Some(process) = &self.machines[place].process else {
+            return Ok(());
+        };
         let applied = process.core.applied();
-        let (had, has) = (machine.disk.store.len(), applied.len());
+        let (had, has) = (self.machines[place].disk.store.len(), applied.len());
         if has > had {
             let upto = had + 1 + self.dice.below(has - had);
-            machine.disk.store.extend_from_slice(&applied[had..upto]);
+            let more = applied[had..upto].to_vec();
+            self.machines[place].disk.store.extend(more);
         }
-        let zxid = machine.disk.persisted();
+        let zxid = self.machines[place].disk.persisted();
         let now = self.clock(place);
         let mut effects = Vec::new();
         if let Some(process) = &mut self.machines[place].process {

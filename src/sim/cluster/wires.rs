@@ -182,7 +182,14 @@ impl World {
                 link.open[end] = true;
                 let sid = Sid(self.machines[other].sid);
                 if end == LEADER {
-                    let listening = self.process(place, life).is_some_and(|p| p.listening);
+                    let master = link.master;
+                    let listening = self.process(place, life).is_some_and(|process| {
+                        if master {
+                            process.listening_master
+                        } else {
+                            process.listening
+                        }
+                    });
                     if !listening {
                         self.hang_up(place, id);
                         return Ok(());
@@ -328,6 +335,7 @@ impl World {
         life: u64,
         sid: Sid,
         until_us: i64,
+        master: bool,
     ) -> Result<(), String> {
         if self.process(place, life).is_none() {
             return Ok(());
@@ -339,12 +347,18 @@ impl World {
         let listens = self.machines[other]
             .process
             .as_ref()
-            .is_some_and(|process| process.listening);
+            .is_some_and(|process| {
+                if master {
+                    process.listening_master
+                } else {
+                    process.listening
+                }
+            });
         if !self.net.is_whole(place, other) || self.machines[other].paused_us > self.now_us {
             // Nothing comes back: it is tried until the time is over.
             if self.now_us < until_us {
                 let delay = 1 + self.plan.net.draw(&mut self.dice) * 4;
-                self.after(delay, Event::Dial(place, life, sid, until_us));
+                self.after(delay, Event::Dial(place, life, sid, until_us, master));
                 return Ok(());
             }
             let why = "no answer".to_owned();
@@ -356,7 +370,11 @@ impl World {
         }
         self.net.made += 1;
         let id = LinkId(self.net.made);
-        let link = Link::new((place, life), (other, self.machines[other].life));
+        let mut link = Link::new((place, life), (other, self.machines[other].life));
+        link.master = master;
+        if master {
+            self.coverage.note(coverage::MASTER);
+        }
         self.net.links.insert(id, link);
         for end in 0..2 {
             // Both ends have the connection once the other may hear of it.

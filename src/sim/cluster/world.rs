@@ -48,7 +48,7 @@ pub(super) enum Event {
     /// Reading the log goes on.
     Read(Place, u64),
     /// A dial is decided.
-    Dial(Place, u64, Sid, i64),
+    Dial(Place, u64, Sid, i64, bool),
     /// What is first on a link's way to this end arrives.
     Arrive(LinkId, usize),
     /// A link that was reset or lost is noticed at this end.
@@ -65,6 +65,8 @@ pub(super) enum Event {
     Client(usize),
     /// The administrator does something.
     Admin,
+    /// The oracle of two says something else.
+    Oracle,
     /// Something goes wrong, and something else later.
     Fault,
     /// Something goes wrong.
@@ -106,6 +108,8 @@ pub(super) struct Process {
     pub streams: BTreeMap<LinkId, Stream>,
     pub installing: Option<LinkId>,
     pub listening: bool,
+    /// Observers may connect.
+    pub listening_master: bool,
     pub tick_us: i64,
     pub tick_number: u64,
 }
@@ -121,8 +125,12 @@ pub(super) struct Machine {
     pub paused_us: i64,
     pub stuck_us: i64,
     pub full_us: i64,
+    /// Where the monotonic clock began, as of the world's own time.
     pub offset_ms: i64,
+    /// How much faster it is, parts of a thousand.
     pub drift: i64,
+    /// How far the wall clock is ahead of the right time.
+    pub wall_ms: i64,
     /// Whether a start is planned.
     pub booting: bool,
 }
@@ -153,6 +161,8 @@ pub struct World {
     /// Those of whole servers.
     pub(super) users: Users,
     pub(super) admin: Admin,
+    /// What the oracle says to the one that it favours.
+    pub(super) oracle: bool,
     pub(super) now_us: i64,
     pub(super) phase: Phase,
     events: BTreeMap<(i64, u64), Event>,
@@ -171,6 +181,7 @@ impl World {
     /// The world of a plan, of whose trace the last `keep` lines can be read.
     pub fn new(plan: Plan, keep: usize) -> World {
         let mut dice = Dice::new(plan.seed);
+        let mut clocks = Dice::new(plan.seed ^ 0x636c_6f63_6b73_0000);
         let mut machines = Vec::new();
         let archive = Archive::default();
         for sid in plan.servers() {
@@ -184,12 +195,14 @@ impl World {
                 full_us: 0,
                 offset_ms: dice.within(0..=1_000_000),
                 drift: dice.within(-plan.drift..=plan.drift),
+                wall_ms: clocks.within(-plan.apart_ms..=plan.apart_ms),
                 booting: false,
             });
         }
         let clients = (0..plan.clients).map(Client::new).collect();
         World {
-            judge: Judge::new(plan.config.clone()),
+            judge: Judge::new(plan.config.clone(), plan.oracle),
+            oracle: false,
             admin: Admin::new(plan.reconfigs),
             users: Users::new(&plan),
             dice,
@@ -236,6 +249,12 @@ impl World {
         }
         if self.plan.reconfigs > 0 {
             self.after(5 * tick_us, Event::Admin);
+        }
+        if self.plan.apart_ms > 0 {
+            self.coverage.note(coverage::CLOCKS_APART);
+        }
+        if self.plan.oracle.is_some() {
+            self.after(5 * tick_us, Event::Oracle);
         }
         let first = 10 * tick_us + self.plan.fault.draw(&mut self.dice);
         self.after(first, Event::Fault);
@@ -393,7 +412,9 @@ impl World {
             Event::Purge(place, life) => self.purge(place, life),
             Event::Stream(place, life, link) => self.stream(place, life, link),
             Event::Read(place, life) => self.read(place, life),
-            Event::Dial(place, life, sid, until) => self.dial(place, life, sid, until),
+            Event::Dial(place, life, sid, until, master) => {
+                self.dial(place, life, sid, until, master)
+            }
             Event::Arrive(link, end) => self.arrive(link, end),
             Event::Notice(link, end) => self.notice(link, end),
             Event::Cast(from, to) => {
@@ -419,6 +440,7 @@ impl World {
             }
             Event::Client(client) => self.client(client),
             Event::Admin => self.administer(),
+            Event::Oracle => self.consult(),
             Event::Fault => self.fault(),
             Event::Strike => self.strike(),
             Event::Boot(place) => self.boot(place),
@@ -452,6 +474,7 @@ impl World {
             Event::Connect(..)
             | Event::Client(_)
             | Event::Admin
+            | Event::Oracle
             | Event::Fault
             | Event::Strike
             | Event::Boot(_)
@@ -465,13 +488,26 @@ impl World {
         machine.process.as_mut().filter(|_| machine.life == life)
     }
 
-    /// A machine's clocks.
+    /// A machine's clocks: each goes wrong in its own way.
     pub(super) fn clock(&self, place: Place) -> Now {
         let machine = &self.machines[place];
-        let mono_ms = machine.offset_ms + self.now_us * (1_000 + machine.drift) / 1_000_000;
         Now {
-            mono_ms,
-            wall_ms: 1_700_000_000_000 + mono_ms,
+            mono_ms: machine.offset_ms + self.now_us * (1_000 + machine.drift) / 1_000_000,
+            wall_ms: 1_700_000_000_000 + self.now_us / 1_000 + machine.wall_ms,
+        }
+    }
+
+    /// The oracle says something else to the one that it favours.
+    fn consult(&mut self) -> Result<(), String> {
+        let delay = self.plan.lasting.draw(&mut self.dice);
+        self.after(delay, Event::Oracle);
+        self.oracle = !self.oracle;
+        let says = self.oracle;
+        self.line(format_args!("the oracle says {says}"));
+        let favoured = self.plan.oracle.and_then(|sid| self.place_of(Sid(sid)));
+        match favoured {
+            Some(place) => self.input(place, In::Oracle(says)),
+            None => Ok(()),
         }
     }
 
@@ -506,7 +542,9 @@ impl World {
                     let change = self.change_at(at, entry)?;
                     let changes = change.is_some();
                     let disks = disks_of(&self.machines);
-                    self.judge.applies(at, entry, asked, change, &disks)?;
+                    if self.judge.applies(at, entry, asked, change, &disks)? {
+                        self.coverage.note(coverage::ALONE);
+                    }
                     if changes {
                         self.changed(entry.0);
                     }
@@ -538,6 +576,11 @@ impl World {
                     if let Some(process) = &self.machines[place].process {
                         self.judge
                             .leads(epoch, (sid, life), process.core.applied())?;
+                        let config = process.core.zab().view().committed().clone();
+                        let disks = disks_of(&self.machines);
+                        if self.judge.leads_with(epoch, &config, &disks)? {
+                            self.changed(Zxid(config.version));
+                        }
                     }
                 }
                 Effect::Serving => {
@@ -635,11 +678,21 @@ impl World {
                 self.line(format_args!("{sid} dials {to} for {within_ms} ms"));
                 let delay = self.plan.net.draw(&mut self.dice);
                 let until = self.now_us + within_ms * 1_000;
-                self.after(delay, Event::Dial(place, life, to, until));
+                self.after(delay, Event::Dial(place, life, to, until, false));
                 Ok(())
             }
-            Act::DialMaster(..) | Act::ListenMaster(_) => {
-                Err("no ensemble of a plan has observer masters".into())
+            Act::DialMaster(to, within_ms) => {
+                self.line(format_args!(
+                    "{sid} dials {to} as a master for {within_ms} ms"
+                ));
+                let delay = self.plan.net.draw(&mut self.dice);
+                let until = self.now_us + within_ms * 1_000;
+                self.after(delay, Event::Dial(place, life, to, until, true));
+                Ok(())
+            }
+            Act::ListenMaster(listen) => {
+                self.flag(place, life, |process| process.listening_master = listen);
+                Ok(())
             }
             Act::Listen(listen) => {
                 self.flag(place, life, |process| process.listening = listen);
@@ -669,6 +722,12 @@ impl World {
             }
             Act::Job(id, job) => {
                 self.line(format_args!("{sid} wants {}", job_name(&job)));
+                if let Job::SaveCommitted(config) = &job {
+                    let disks = disks_of(&self.machines);
+                    self.judge
+                        .activates(config, &disks)
+                        .map_err(|what| format!("server {sid}: {what}"))?;
+                }
                 self.queue(place, Item::Job(id, job));
                 Ok(())
             }
