@@ -139,9 +139,12 @@ impl Election {
             MyRole::Voter => self.me,
             MyRole::Observer | MyRole::Outside => Sid(NOBODY),
         };
+        // Who proposes nobody must be content with anybody. Java's servers outside of the committed
+        // configuration keep their zxid: if they vote in the proposed one and have logged more than
+        // the others, no election of both configurations ever ends.
         let (zxid, epoch) = match view.role() {
-            MyRole::Voter | MyRole::Outside => (end, i64::from(epoch)),
-            MyRole::Observer => (NOBODY, NOBODY),
+            MyRole::Voter => (end, i64::from(epoch)),
+            MyRole::Observer | MyRole::Outside => (NOBODY, NOBODY),
         };
         self.initial = Vote::looking(leader, zxid, self.round, epoch);
         self.proposal = self.initial;
