@@ -214,21 +214,11 @@ fn main() -> ExitCode {
 }
 
 impl Options {
-    /// Whole servers with every second seed, as without a rule that is off.
-    #[cfg(feature = "mutations")]
-    fn servers(&self, seed: u64) -> zk_sim::cluster::mutations::Servers {
-        use zk_sim::cluster::mutations::Servers;
-        match seed % 2 {
-            0 => Servers::Bare,
-            _ => Servers::Whole,
-        }
-    }
-
     /// The plan of a seed, without the rule that is off.
     fn plan(&self, seed: u64) -> zk_sim::cluster::plan::Plan {
         #[cfg(feature = "mutations")]
         if let Some(rule) = self.off {
-            return zk_sim::cluster::mutations::plan(rule, self.servers(seed), seed, false);
+            return zk_sim::cluster::mutations::plan(rule, seed, false);
         }
         zk_sim::cluster::plan::Plan::new(seed)
     }

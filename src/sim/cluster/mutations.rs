@@ -11,19 +11,10 @@ use zk_zab::rules::{Rule, Rules};
 
 use super::plan::{Plan, ensemble};
 
-/// What the servers are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Servers {
-    /// The quorum layer, with a node that has no tree.
-    Bare,
-    /// Whole ones.
-    Whole,
-}
-
-/// The plan in which a rule is tried with this seed; with the rule, or without it.
-pub fn plan(rule: Rule, servers: Servers, seed: u64, holds: bool) -> Plan {
+/// The plan in which a rule is tried with this seed; with the rule, or without it. As in any plan,
+/// the servers of odd seeds are whole.
+pub fn plan(rule: Rule, seed: u64, holds: bool) -> Plan {
     let mut plan = Plan::new(seed);
-    plan.real = servers == Servers::Whole;
     let off = |rule| Rules { off: Some(rule) };
     let mut without: BTreeMap<i64, Rules> = plan
         .servers()
@@ -35,10 +26,12 @@ pub fn plan(rule: Rule, servers: Servers, seed: u64, holds: bool) -> Plan {
         Rule::UpdatePeerEpoch => {
             // One server is as all were before.
             plan.config = ensemble(3, 0);
+            plan.reconfigs = 0;
             without.retain(|sid, _| *sid == 3);
         }
         Rule::OnlyVotersCount => {
             plan.config = ensemble(3, 0);
+            plan.reconfigs = 0;
             plan.outside = vec![4, 5];
             without = (1..=5).map(|sid| (sid, off(rule))).collect();
         }
@@ -57,13 +50,21 @@ pub fn plan(rule: Rule, servers: Servers, seed: u64, holds: bool) -> Plan {
             plan.settings.force_snap = true;
             plan.weights.reset = 20;
         }
-        Rule::ClaimOnlyLogged | Rule::CutAtOnce => plan.weights.reset = 20,
+        Rule::ClaimOnlyLogged => {
+            // Differences that take long, and are broken off.
+            plan.settings.force_snap = false;
+            plan.settings.snap_factor = 0.0;
+            plan.read.least = plan.net.most;
+            plan.read.most = 4 * plan.net.most;
+            plan.weights.reset = 60;
+        }
         Rule::CompareEstablishedByLeader
         | Rule::SameRoundByLeader
         | Rule::NoBareCheck
         | Rule::HoldCommits
         | Rule::ContiguousWindow
         | Rule::RefuseGaps
+        | Rule::CutAtOnce
         | Rule::NeverCutCommitted
         | Rule::EpochStartIsNoTxn
         | Rule::TolerateEarlyAcks
