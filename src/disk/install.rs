@@ -37,7 +37,7 @@ use crate::base;
 use crate::directory::{Layout, create_dir};
 use crate::error::{Error, Result};
 use crate::files::Files;
-use crate::limits::{INSTALL_BATCH, INSTALL_PARENTS};
+use crate::limits::{INSTALL_BATCH, INSTALL_PARENTS, INSTALL_STEP};
 use crate::log::{self, Recovered, ScanOptions, staged};
 use crate::small;
 use crate::store::{Base, Batch, Discard, Merged, Meta, Store};
@@ -242,7 +242,16 @@ impl<S: Store> Incoming<S> {
     /// # Errors
     /// [`Error::Snapshot`] when a node has no parent, a path came twice, or there is no root; what
     /// the store says.
-    pub fn complete(mut self) -> Result<Complete<S>> {
+    pub fn complete(self) -> Result<Complete<S>> {
+        self.complete_with(&mut || ())
+    }
+
+    /// As [`Incoming::complete`]; calls `between` between two short pieces of work, for whoever lets
+    /// others go first.
+    ///
+    /// # Errors
+    /// As [`Incoming::complete`].
+    pub fn complete_with(mut self, between: &mut dyn FnMut()) -> Result<Complete<S>> {
         self.write()?;
         let mut tree = tree::Meta::default();
         let mut from: Option<String> = None;
@@ -253,6 +262,9 @@ impl<S: Store> Incoming<S> {
             let mut last = None;
             self.store.scan(from.as_deref(), &mut |path, row| {
                 tree.node_count += 1;
+                if tree.node_count.is_multiple_of(INSTALL_STEP) {
+                    between();
+                }
                 tree.data_size += (path.len() + row.data.map_or(0, <[u8]>::len)) as u64;
                 if digest::in_digest(path) {
                     let node = digest::finish(row.crc, &row.stat);

@@ -20,8 +20,8 @@ use rocksdb::{
 
 use crate::error::{Error, Result};
 use crate::limits::{
-    ALL_WRITE_BUFFERS, BLOCK_CACHE, COMPACTION_BUFFER, NODE_WRITE_BUFFER, OPEN_TABLES,
-    OTHER_WRITE_BUFFER, SCAN_READAHEAD,
+    ALL_WRITE_BUFFERS, BLOCK_CACHE, COMPACTION_BUFFER, GENTLE_RATE, GENTLE_REFILL_US,
+    NODE_WRITE_BUFFER, OPEN_TABLES, OTHER_WRITE_BUFFER, SCAN_READAHEAD, TABLE_SYNC,
 };
 use crate::store::{Family, Frozen, Merged, Snapshot, Store, TakePair};
 
@@ -53,7 +53,7 @@ fn failed(action: &'static str) -> impl FnOnce(rocksdb::Error) -> Error {
 }
 
 /// Options of the whole database.
-fn database() -> Result<Options> {
+fn database(gentle: bool) -> Result<Options> {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
@@ -80,6 +80,11 @@ fn database() -> Result<Options> {
     options.set_max_background_jobs(2);
     options.set_compaction_readahead_size(COMPACTION_BUFFER);
     options.set_writable_file_max_buffer_size(COMPACTION_BUFFER as u64);
+    options.set_bytes_per_sync(TABLE_SYNC);
+    if gentle {
+        // The rate is shared out fairly: that of compactions is never nothing.
+        options.set_ratelimiter(GENTLE_RATE, GENTLE_REFILL_US, 10);
+    }
     Ok(options)
 }
 
@@ -124,11 +129,25 @@ impl RocksStore {
     /// [`Error::StoreCorrupt`] when RocksDB finds it damaged, [`Error::Store`] when it cannot say
     /// (no permission, no space, held by another process).
     pub fn open(folder: &Path) -> Result<RocksStore> {
+        Self::open_with(folder, false)
+    }
+
+    /// The same where others wait for the disk, too: what it writes by itself is spread over time,
+    /// at [`GENTLE_RATE`].
+    ///
+    /// # Errors
+    /// As [`RocksStore::open`].
+    pub fn open_gently(folder: &Path) -> Result<RocksStore> {
+        Self::open_with(folder, true)
+    }
+
+    fn open_with(folder: &Path, gentle: bool) -> Result<RocksStore> {
         let cache = Cache::new_lru_cache(BLOCK_CACHE);
         let families = Family::ALL
             .iter()
             .map(|f| ColumnFamilyDescriptor::new(f.name(), family(*f, &cache)));
-        let db = DB::open_cf_descriptors(&database()?, folder, families).map_err(failed("open"))?;
+        let db = DB::open_cf_descriptors(&database(gentle)?, folder, families)
+            .map_err(failed("open"))?;
         let mut write = WriteOptions::default();
         write.disable_wal(true);
         // Batches are sorted: each row goes in behind the one before.
