@@ -36,6 +36,7 @@ use crate::loads;
 use crate::log_thread::{LogQueue, LogThread};
 use crate::member;
 use crate::ops;
+use crate::pace::Gentle;
 use crate::persist::{Persist, PersistQueue};
 use crate::process;
 use crate::serving::Serving;
@@ -213,7 +214,17 @@ impl Server {
         let accepting = accept(&runtime, &serving, listener, metrics_listener)?;
         let loading = Instant::now();
         let files: Arc<dyn Files> = Arc::new(OsFiles);
-        let opened = directory::open(&files, &layout, &mut RocksStore::open)?;
+        let ensemble = config.ensemble.as_ref();
+        let open = match ensemble {
+            // The others of an ensemble serve on while one starts.
+            Some(_) => RocksStore::open_gently,
+            None => RocksStore::open,
+        };
+        let reading: Arc<dyn Files> = match ensemble {
+            Some(_) => Arc::new(Gentle::new(files.clone())),
+            None => files.clone(),
+        };
+        let opened = directory::open(&reading, &layout, &mut { open })?;
         let known_committed = opened.committed();
         let store: Arc<dyn Store> = Arc::new(opened.store);
         report(&opened.log, opened.set_aside.as_deref(), &opened.boot);
@@ -221,7 +232,6 @@ impl Server {
             tracing::warn!("forceSync=no: a power cut may lose what was acknowledged");
         }
         let may_be_new = take_initialize(&*files, &layout)? || config.db_autocreate;
-        let ensemble = config.ensemble.as_ref();
         let bound = match ensemble {
             // Of the rest somebody else decides what holds.
             Some(_) => ensemble::replay_bound(&opened.boot, &opened.base, known_committed),
@@ -229,7 +239,7 @@ impl Server {
         };
         let recovered = recover_tree(
             &core_config,
-            &files,
+            &reading,
             &layout,
             &*store,
             &opened.boot,
@@ -394,8 +404,8 @@ impl Server {
             spawn(process::CORE, move || core.run())?
         };
         let loader = {
-            let shared = shared.clone();
-            spawn(process::LOADER, move || loads::run(&shared, partial))?
+            let (shared, paced) = (shared.clone(), ensemble.is_some());
+            spawn(process::LOADER, move || loads::run(&shared, partial, paced))?
         };
         serving.open(shared.clone());
         Ok(Server {

@@ -231,6 +231,7 @@ pub fn start(parts: Parts<'_>) -> Result<Started, Refusal> {
             pins: pins.clone(),
         }),
         snaps: Arc::new(StoreOfNow(shared.clone())),
+        load: shared.load.clone(),
         installs: Arc::new(Sinks {
             files: files.clone(),
             layout: layout.clone(),

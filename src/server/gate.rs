@@ -27,6 +27,7 @@ use crate::client::bell::Bell;
 use crate::client::line::{Latencies, Line};
 use crate::client::throttle::Throttles;
 use crate::clock::Clock;
+use crate::pace::Load;
 use crate::peer::budget::Delivery;
 use crate::queue::Queue;
 use crate::stats::{Runs, Stats};
@@ -197,6 +198,8 @@ pub struct Shared {
     pub pending_syncs: AtomicUsize,
     /// Sessions that only this server knows.
     pub local_sessions: AtomicUsize,
+    /// What the log has taken of late.
+    pub load: Arc<Load>,
 }
 
 /// The watches behind their lock.
@@ -236,6 +239,7 @@ impl Shared {
             status: Mutex::new(None),
             pending_syncs: AtomicUsize::new(0),
             local_sessions: AtomicUsize::new(0),
+            load: Arc::default(),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod local_ensemble;
 pub mod log_thread;
 pub mod member;
 pub mod ops;
+pub mod pace;
 pub mod peer;
 pub mod persist;
 pub mod process;

@@ -16,6 +16,7 @@ use zk_disk::store::{Store, StoredRow};
 
 use crate::gate::{Client, Shared, ToCore};
 use crate::limits::INSTALL_ROWS;
+use crate::pace::Share;
 
 /// A row by its path; `None` where the store has none.
 type Loaded = (Box<str>, Option<StoredRow>);
@@ -129,8 +130,9 @@ fn owned(row: &Row<'_>) -> zk_disk::Result<StoredRow> {
 }
 
 /// Runs until the queue of needs is closed. First of all needs come those that somebody waits for;
-/// in between the whole store is read once, if `partial`, and again if another takes its place.
-pub fn run(shared: &Arc<Shared>, mut partial: bool) {
+/// in between the whole store is read once, if `partial`, and again if another takes its place: with
+/// pauses if it is `paced`, as long as nobody waits for all of it.
+pub fn run(shared: &Arc<Shared>, mut partial: bool, paced: bool) {
     let mut needs = Vec::new();
     let mut waiting_for_all: Vec<Arc<Client>> = Vec::new();
     loop {
@@ -142,6 +144,7 @@ pub fn run(shared: &Arc<Shared>, mut partial: bool) {
             generation,
             waiting_for_all: &mut waiting_for_all,
             complete: !partial,
+            paced,
         };
         if partial {
             match loader.all(&mut needs) {
@@ -179,6 +182,8 @@ struct Loader<'a> {
     waiting_for_all: &'a mut Vec<Arc<Client>>,
     /// All of it was read.
     complete: bool,
+    /// Whoever shares the machine comes first.
+    paced: bool,
 }
 
 impl Loader<'_> {
@@ -193,6 +198,7 @@ impl Loader<'_> {
             if self.shared.loads.try_take(needs) && !self.serve(needs) {
                 return None;
             }
+            let share = Share::begin();
             let (rows, next) = match batch(self.store, from.as_deref()) {
                 Ok(batch) => batch,
                 Err(error) => fatal(&error),
@@ -213,6 +219,13 @@ impl Loader<'_> {
                 return Some(true);
             }
             from = next;
+            let until = Instant::now() + share.pause();
+            while self.paced && self.waiting_for_all.is_empty() && Instant::now() < until {
+                // Who waits for a row does not wait for the pause.
+                if self.shared.loads.take(needs, Some(until)).is_none() || !self.serve(needs) {
+                    return None;
+                }
+            }
         }
     }
 

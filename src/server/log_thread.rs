@@ -19,6 +19,7 @@ use zk_zab::io::{In, Job};
 
 use crate::gate::{Shared, ToCore};
 use crate::member::Keeper;
+use crate::pace;
 use crate::persist::PersistQueue;
 use crate::queue::Queue;
 
@@ -150,6 +151,8 @@ impl LogThread {
         }
         self.shared.core.push(ToCore::Input(Input::Durable(zxid)));
         self.persist.logged(bytes);
+        let work = pace::work(records.unsigned_abs(), bytes);
+        self.shared.load.add(work, Instant::now());
         let finished = writer.take_finished();
         if !finished.is_empty() {
             let mut segments = self.segments.lock();

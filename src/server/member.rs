@@ -37,7 +37,8 @@ use zk_zab::{JobId, Status};
 
 use crate::data;
 use crate::gate::{Shared, Switched, ToCore};
-use crate::limits::ORACLE_PAUSE;
+use crate::limits::{FEED_PIECE, ORACLE_PAUSE};
+use crate::pace::{self, Pace, Share};
 use crate::peer::Peers;
 use crate::peer::budget::Delivery;
 use crate::peer::install::{SnapSink, SnapSinks};
@@ -104,37 +105,67 @@ impl Member {
     }
 }
 
-/// Reads the log for the core, a part at a time, until the queue is closed.
+/// Reads the log for the core, a part at a time, until the queue is closed. A follower, whom nobody
+/// waits for, applies what it has missed at a [`Pace`].
 pub fn read_log(shared: &Shared, queue: &Queue<(Zxid, Zxid)>, files: &Arc<dyn Files>, dir: &Path) {
     let mut wanted = Vec::new();
+    let mut pace = Pace::new(shared.load.clone());
     while queue.take(&mut wanted, None).is_some() {
         for (after, until) in wanted.drain(..) {
-            match part(files, dir, after, until) {
-                Ok(inputs) => shared.core.push(ToCore::Peers(Delivery::free(inputs))),
-                Err(error) => {
-                    let why = format!("the log cannot be read back: {error}");
-                    shared.core.push(ToCore::Peer(In::Resign(why)));
-                    shared.core.push(ToCore::Peer(In::LogRead(after)));
+            let read = part(files, dir, after, until, &mut |inputs, work| {
+                shared.core.push(ToCore::Peers(Delivery::free(inputs)));
+                if let Some(due) = pace.done(work, Instant::now())
+                    && follows(shared)
+                    && !queue.is_closed()
+                {
+                    // What could be waited for has been looked at, and one piece is short.
+                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 }
+            });
+            if let Err(error) = read {
+                let why = format!("the log cannot be read back: {error}");
+                shared.core.push(ToCore::Peer(In::Resign(why)));
+                shared.core.push(ToCore::Peer(In::LogRead(after)));
             }
         }
     }
 }
 
-fn part(files: &Arc<dyn Files>, dir: &Path, after: Zxid, until: Zxid) -> Result<Vec<In>> {
+/// Whether this server is brought along by a leader. One that begins to lead is waited for.
+fn follows(shared: &Shared) -> bool {
+    let status = *shared.status.lock();
+    status.is_some_and(|status| match status.state {
+        PeerState::Following | PeerState::Observing => true,
+        PeerState::Leading | PeerState::Looking => false,
+    })
+}
+
+/// Gives a part of the log in pieces, each with the work that it is.
+fn part(
+    files: &Arc<dyn Files>,
+    dir: &Path,
+    after: Zxid,
+    until: Zxid,
+    give: &mut dyn FnMut(Vec<In>, u64),
+) -> Result<()> {
     let mut reader = Reader::open(files.clone(), dir, after.0.saturating_add(1), until.0)?;
     let mut inputs = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut piece) = (0, 0);
     let mut last = after;
     while bytes < FEED_READ_BYTES
         && let Some(record) = reader.next_record()?
     {
         last = Zxid(record.zxid);
+        piece += pace::work(1, record.payload.len() as u64);
         bytes += record.payload.len() as u64;
         inputs.push(In::LogRecord(last, Bytes::copy_from_slice(record.payload)));
+        if piece >= FEED_PIECE {
+            give(std::mem::take(&mut inputs), std::mem::take(&mut piece));
+        }
     }
     inputs.push(In::LogRead(last));
-    Ok(inputs)
+    give(inputs, piece);
+    Ok(())
 }
 
 /// Where received snapshots go: a store beside the store.
@@ -151,7 +182,7 @@ impl SnapSinks for Sinks {
     fn begin(&self, _zxid: Zxid) -> std::result::Result<Box<dyn SnapSink>, String> {
         // What was received before and never put in force gives its folder back.
         *self.received.lock() = None;
-        let incoming = Incoming::begin(&*self.files, &self.layout, &mut RocksStore::open)
+        let incoming = Incoming::begin(&*self.files, &self.layout, &mut RocksStore::open_gently)
             .map_err(|error| error.to_string())?;
         Ok(Box::new(StoreSink {
             incoming,
@@ -182,9 +213,10 @@ impl SnapSink for StoreSink {
     }
 
     fn finish(self: Box<Self>) -> std::result::Result<(), String> {
+        let mut share = Share::begin();
         let complete = self
             .incoming
-            .complete()
+            .complete_with(&mut || share.rest())
             .map_err(|error| error.to_string())?;
         *self.received.lock() = Some(complete);
         Ok(())

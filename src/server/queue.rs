@@ -76,6 +76,11 @@ impl<T> Queue<T> {
         self.filled.notify_all();
     }
 
+    /// Whether nothing more is coming.
+    pub fn is_closed(&self) -> bool {
+        self.items.lock().closed
+    }
+
     /// Drops what there is and what will come: the taker has ended.
     pub fn end(&self) {
         let mut inner = self.items.lock();

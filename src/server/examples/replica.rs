@@ -296,6 +296,7 @@ fn run() -> Result<(), String> {
         }),
         log: Arc::new(log.clone()),
         snaps: Arc::new(log.clone()),
+        load: Arc::default(),
         installs: Arc::new(log),
         unable: Box::new(|line| {
             eprintln!("{line}");

@@ -169,6 +169,20 @@ impl Link {
         Ok(())
     }
 
+    /// Waits until this time, on a thread that may block.
+    ///
+    /// # Errors
+    /// The link is closed.
+    pub fn rest(&self, until: Instant) -> Result<(), Gone> {
+        let mut out = self.out.lock();
+        while !out.closed {
+            if self.drained.wait_until(&mut out, until).timed_out() {
+                return Ok(());
+            }
+        }
+        Err(Gone)
+    }
+
     /// A part of a stream has ended; what was given meanwhile follows it.
     ///
     /// # Errors

@@ -37,6 +37,7 @@ use self::install::SnapSinks;
 use self::quorum_port::{Port, QuorumPort};
 use self::stream::{LogSource, SnapSource, Streams};
 use crate::limits::{LINK_QUEUE_BYTES, QUORUM_LINKS, RESOLVERS};
+use crate::pace::Load;
 
 /// The way to the core. It must not block.
 pub type Sink = Arc<dyn Fn(Delivery) + Send + Sync>;
@@ -100,6 +101,8 @@ pub struct Wiring {
     pub log: Arc<dyn LogSource>,
     /// The tree, for streams.
     pub snaps: Arc<dyn SnapSource>,
+    /// What the log takes of late, beside which streams are paced.
+    pub load: Arc<Load>,
     /// Where a received snapshot goes.
     pub installs: Arc<dyn SnapSinks>,
     /// What is done when the election port cannot be bound: the process is of no use, and ends
@@ -158,7 +161,8 @@ impl Peers {
         let thread = std::thread::Builder::new()
             .name(crate::process::PEERS.into())
             .spawn(move || {
-                let streams = Streams::new(wiring.log, wiring.snaps, wiring.sink.clone());
+                let streams =
+                    Streams::new(wiring.log, wiring.snaps, wiring.load, wiring.sink.clone());
                 let (events, happened) = mpsc::unbounded_channel();
                 let ends = link::Ends {
                     sink: wiring.sink.clone(),

@@ -247,7 +247,7 @@ mod tests {
             "session 7 8000",
             "list 3 of 2, the last without id: true",
             " None -1 5",
-            "/b Some(524288) 3 5",
+            &format!("/b Some({}) 3 5", 2 * STREAM_BLOCK),
             "/b/a Some(0) -1 5",
             "end",
         ];

@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
@@ -22,6 +23,7 @@ use super::Sink;
 use super::budget::Delivery;
 use super::link::{Gone, Link, Parked};
 use crate::limits::{STREAM_BLOCK, STREAM_THREADS};
+use crate::pace::{self, Load, Pace};
 
 /// Records of the log, in order.
 pub trait LogRecords: Send {
@@ -93,17 +95,24 @@ pub struct Streams {
     idle: Condvar,
     log: Arc<dyn LogSource>,
     snaps: Arc<dyn SnapSource>,
+    load: Arc<Load>,
     sink: Sink,
 }
 
 impl Streams {
-    /// No stream yet.
-    pub fn new(log: Arc<dyn LogSource>, snaps: Arc<dyn SnapSource>, sink: Sink) -> Arc<Streams> {
+    /// No stream yet. Beside writes they go at a [`Pace`].
+    pub fn new(
+        log: Arc<dyn LogSource>,
+        snaps: Arc<dyn SnapSource>,
+        load: Arc<Load>,
+        sink: Sink,
+    ) -> Arc<Streams> {
         Arc::new(Streams {
             inner: Mutex::default(),
             idle: Condvar::new(),
             log,
             snaps,
+            load,
             sink,
         })
     }
@@ -177,9 +186,10 @@ impl Streams {
     }
 
     fn run(&self, link: &Link, what: What) -> Result<(), Broken> {
+        let mut pace = Pace::new(self.load.clone());
         let (mut records, mut upto, until) = match what {
             What::Begin(plan) => {
-                let (records, upto) = self.base(link, plan)?;
+                let (records, upto) = self.base(link, plan, &mut pace)?;
                 (records, upto, plan.until)
             }
             What::More(until) => {
@@ -197,6 +207,7 @@ impl Streams {
             }
         };
         let mut block = Vec::new();
+        let mut count = 0;
         while upto < until
             && let Some((zxid, payload)) = records.next().map_err(Broken::Source)?
         {
@@ -204,8 +215,11 @@ impl Streams {
             Packet::with(PacketKind::Proposal, zxid.0, payload).encode_into(&mut block);
             Packet::new(PacketKind::Commit, zxid.0).encode_into(&mut block);
             upto = zxid;
+            count += 1;
             if block.len() >= STREAM_BLOCK {
+                let work = pace::work(std::mem::take(&mut count), block.len() as u64);
                 link.stream(std::mem::take(&mut block))?;
+                rest(link, &mut pace, work)?;
             }
         }
         if !block.is_empty() {
@@ -227,7 +241,12 @@ impl Streams {
     }
 
     /// Sends the base; returns the records behind it, and where it stands.
-    fn base(&self, link: &Link, plan: StreamPlan) -> Result<(Box<dyn LogRecords>, Zxid), Broken> {
+    fn base(
+        &self,
+        link: &Link,
+        plan: StreamPlan,
+        pace: &mut Pace,
+    ) -> Result<(Box<dyn LogRecords>, Zxid), Broken> {
         let packet = |kind, zxid: Zxid| {
             let mut bytes = Vec::new();
             Packet::new(kind, zxid.0).encode_into(&mut bytes);
@@ -243,7 +262,11 @@ impl Streams {
                         found = Some((self.open(zxid, plan.until.max(zxid))?, zxid));
                         Ok(link.stream(packet(PacketKind::Snap, zxid))?)
                     },
-                    &mut |bytes| Ok(link.stream(bytes)?),
+                    &mut |bytes| {
+                        let work = bytes.len() as u64;
+                        link.stream(bytes)?;
+                        rest(link, pace, work)
+                    },
                 )?;
                 return found.ok_or_else(|| Broken::Source("there is no snapshot".into()));
             }
@@ -251,5 +274,13 @@ impl Streams {
         let records = self.open(plan.after, plan.until)?;
         link.stream(packet(kind, zxid))?;
         Ok((records, plan.after))
+    }
+}
+
+/// Some work was given to a link: waits until the next may follow.
+fn rest(link: &Link, pace: &mut Pace, work: u64) -> Result<(), Broken> {
+    match pace.done(work, Instant::now()) {
+        Some(due) => Ok(link.rest(due)?),
+        None => Ok(()),
     }
 }

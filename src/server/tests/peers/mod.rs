@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use zabkeeper::pace::Load;
 use zabkeeper::peer::budget::Delivery;
 use zabkeeper::peer::install::{SnapSink, SnapSinks};
 use zabkeeper::peer::stream::{Broken, LogRecords, LogSource, SnapSource};
@@ -102,6 +103,8 @@ pub struct Server {
     pub behind: Option<Vec<Delivery>>,
     /// Lines of a server that is of no use.
     pub unable: Receiver<String>,
+    /// What its log has taken of late.
+    pub load: Arc<Load>,
 }
 
 /// What a test may set.
@@ -132,11 +135,13 @@ pub fn start_wired(
 ) -> Server {
     let (tell, told) = mpsc::channel();
     let (say, unable) = mpsc::channel();
+    let load = Arc::new(Load::default());
     let wiring = Wiring {
         // The test may be over.
         sink: Arc::new(move |delivery| drop(tell.send(delivery))),
         log,
         snaps,
+        load: load.clone(),
         installs,
         unable: Box::new(move |line| drop(say.send(line))),
     };
@@ -146,6 +151,7 @@ pub fn start_wired(
         seen: VecDeque::new(),
         behind: None,
         unable,
+        load,
     }
 }
 

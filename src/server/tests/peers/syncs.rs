@@ -1,7 +1,7 @@
 //! Streams to learners, and snapshots from a leader.
 
 use parking_lot::{Condvar, Mutex};
-use zabkeeper::limits::STREAM_WINDOW;
+use zabkeeper::limits::{LOAD_QUIET, PACE_FLOOR, STREAM_WINDOW};
 use zk_wire::quorum::snap::{OPEN_ACL, SnapEncoder, SnapItem};
 use zk_wire::stat::StatPersisted;
 use zk_zab::io::{Base, StreamPlan};
@@ -331,6 +331,34 @@ fn a_stream_waits_for_its_learner() {
             .any(|it| matches!(it, In::Heard(it) if *it == link));
     }
     assert!(heard);
+}
+
+/// While the server takes writes a stream goes at the pace that it is given, and one that rests sees
+/// that its link has gone.
+#[test]
+fn a_stream_lets_writes_go_first() {
+    let count = 320;
+    let log = Log {
+        last: count,
+        bytes: 100_000,
+    };
+    let (mut server, mut stream, link) = leader(log, no_tree());
+    let begin = Instant::now();
+    // One write: the server counts as busy for a second.
+    server.load.add(1, begin);
+    server.act(Act::Stream(link, diff(0, count)));
+    let rest = records(0, count, 100_000);
+    assert!(rest.len() as u64 > 3 * PACE_FLOOR / 2);
+    read(&mut stream, 20);
+    assert!(read(&mut stream, rest.len()) == rest);
+    let took = begin.elapsed();
+    assert!(took >= LOAD_QUIET * 9 / 10, "{took:?}");
+    assert_eq!(streamed(&mut server, link), count);
+    server.load.add(1, Instant::now());
+    server.act(Act::Stream(link, diff(0, count)));
+    read(&mut stream, 20);
+    server.act(Act::Hangup(link));
+    server.stop();
 }
 
 #[test]
