@@ -21,15 +21,41 @@ use crate::pace::Share;
 /// A row by its path; `None` where the store has none.
 type Loaded = (Box<str>, Option<StoredRow>);
 
-/// Hands rows to the core, in holds of a bounded number, and wakes who waits behind the last. With
-/// `complete` they are the last of all. What is returned tells when they are in the tree, or fails
-/// when the core has ended.
+/// The rows that are handed over are the last of all.
+#[derive(Clone, Copy)]
+struct Last {
+    /// The tree came from another server, which went on serving while it sent it: what quotas count
+    /// may be of another moment than what they count it of.
+    elsewhere: bool,
+}
+
+impl Last {
+    /// Of the rows of this store.
+    fn of(store: &dyn Store) -> Last {
+        match store.base() {
+            Ok(base) => Last {
+                elsewhere: base.base_high > 0,
+            },
+            Err(error) => fatal(&error),
+        }
+    }
+
+    fn settle(self, tree: &mut Tree) {
+        tree.set_complete();
+        if self.elsewhere {
+            tree.recount_quotas();
+        }
+    }
+}
+
+/// Hands rows to the core, in holds of a bounded number, and wakes who waits behind the last. What is
+/// returned tells when they are in the tree, or fails when the core has ended.
 fn install(
     shared: &Arc<Shared>,
     generation: u64,
     rows: Vec<Loaded>,
     wake: Vec<Arc<Client>>,
-    complete: bool,
+    last: Option<Last>,
 ) -> Receiver<()> {
     let (sent, installed) = channel();
     let mut rows = rows.into_iter();
@@ -50,8 +76,8 @@ fn install(
             let Some((wake, sent)) = end else {
                 return false;
             };
-            if complete && current {
-                tree.set_complete();
+            if let Some(last) = last.filter(|_| current) {
+                last.settle(tree);
             }
             for client in wake {
                 client.wake.ring();
@@ -209,7 +235,8 @@ impl Loader<'_> {
             } else {
                 Vec::new()
             };
-            let installed = install(self.shared, self.generation, rows, wake, done);
+            let last = done.then(|| Last::of(self.store));
+            let installed = install(self.shared, self.generation, rows, wake, last);
             // One batch at a time: the store is read no faster than the tree takes it. A server that
             // stops takes no more.
             if installed.recv().is_err() {
@@ -253,7 +280,7 @@ impl Loader<'_> {
                     };
                     // They may be many: whoever asks for the same meanwhile finds them there.
                     let wake = client.into_iter().collect();
-                    let installed = install(self.shared, self.generation, rows, wake, false);
+                    let installed = install(self.shared, self.generation, rows, wake, None);
                     if installed.recv().is_err() {
                         return false;
                     }
@@ -292,7 +319,7 @@ impl Nodes {
         if any {
             match rows_of(loader.store, paths) {
                 // Nobody waits here: the core goes on when it has them.
-                Ok(rows) => drop(install(loader.shared, loader.generation, rows, wake, false)),
+                Ok(rows) => drop(install(loader.shared, loader.generation, rows, wake, None)),
                 Err(error) => fatal(&error),
             }
         }
@@ -335,4 +362,57 @@ fn fatal(error: &zk_disk::Error) -> ! {
     tracing::error!("the store cannot be read, the log is intact: {error}");
     eprintln!("zabkeeper: the store cannot be read: {error}{ADVICE}");
     std::process::exit(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use zk_core::Zxid;
+    use zk_core::acl::{List, perm, world};
+    use zk_core::owner::Extended;
+    use zk_core::quota::Track;
+    use zk_disk::store::{Base, Batch, Merged, ModelStore};
+
+    use super::*;
+
+    const STATS: &str = "/zookeeper/quota/a/zookeeper_stats";
+
+    /// A tree whose quota counts what is not there.
+    fn miscounted() -> Tree {
+        let mut tree = Tree::new(Extended::default(), 1);
+        let quota = [
+            "/a",
+            "/zookeeper/quota/a",
+            "/zookeeper/quota/a/zookeeper_limits",
+            STATS,
+        ];
+        let open: List = [world(perm::ALL)].into();
+        for (path, zxid) in quota.into_iter().zip(1..) {
+            let data = Some(&b"count=5,bytes=-1"[..]);
+            tree.create(path, data, &open, 0, 1, Zxid(zxid), 1)
+                .expect("created");
+        }
+        tree.set_data(STATS, Some(b"count=77,bytes=3"), 1, Zxid(9), 1)
+            .expect("set");
+        tree
+    }
+
+    #[test]
+    fn quotas_of_a_tree_from_elsewhere_are_counted_anew() {
+        for (base_high, count) in [(0, 77), (9, 1)] {
+            let store = ModelStore::new();
+            let mut batch = Batch::new();
+            batch.set_base(&Base {
+                base_high,
+                ..Base::default()
+            });
+            let mut merged = Merged::new();
+            merged.add(&batch);
+            store.write(&merged).expect("written");
+            let mut tree = miscounted();
+            Last::of(&store).settle(&mut tree);
+            let node = tree.get(STATS).expect("resident").expect("a node");
+            let usage = Track::parse(node.data()).expect("usage");
+            assert_eq!(usage.count(), count);
+        }
+    }
 }
