@@ -394,6 +394,25 @@ impl Member {
         fs::rename(&from, &to).map_err(|e| format!("{}: {e}", from.display()))
     }
 
+    /// The dynamic file that its configuration names, with the end of its name, behind which a version
+    /// stands; nothing where none is named.
+    ///
+    /// # Errors
+    /// One is named and cannot be read.
+    pub fn dynamic(&self) -> Result<Option<(String, String)>, String> {
+        let read =
+            |path: &Path| fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
+        let config = read(&self.dir.join("zoo.cfg"))?;
+        let named = config
+            .lines()
+            .find_map(|line| line.strip_prefix("dynamicConfigFile="));
+        let Some(name) = named else {
+            return Ok(None);
+        };
+        let version = name.rsplit('.').next().unwrap_or_default().to_owned();
+        Ok(Some((version, read(Path::new(name.trim()))?)))
+    }
+
     /// Removes the file that says with whom the directory was part of an ensemble.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Growth and shrinkage under load: no session may expire, and clients may see nothing but lost
 //! connections.
 
+use std::collections::BTreeSet;
+
 use super::super::client::{Session, op};
 use super::super::limits::{HANDSHAKE, SESSION_MS, SETTLE};
 use super::super::stage::{Setting, Stage};
@@ -129,7 +131,14 @@ fn settled(stage: &mut Stage, members: &[u8]) -> Result<(), String> {
             Ok((lines == wanted).then_some(()))
         })?;
     }
-    Ok(())
+    // Java's and ours alike: the version in its name, and every byte.
+    stage.wait("all have written the same dynamic file", |stage| {
+        let mut files = BTreeSet::new();
+        for id in members {
+            files.insert(stage.member(*id)?.dynamic().unwrap_or_default());
+        }
+        Ok((files.len() == 1 && !files.contains(&None)).then_some(()))
+    })
 }
 
 /// The text of the configuration's node on one server.
