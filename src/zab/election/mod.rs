@@ -144,6 +144,7 @@ impl Election {
         // the others, no election of both configurations ever ends.
         let (zxid, epoch) = match view.role() {
             MyRole::Voter => (end, i64::from(epoch)),
+            MyRole::Outside if end == NO_VOTE => (NO_VOTE, NOBODY),
             MyRole::Observer | MyRole::Outside => (NOBODY, NOBODY),
         };
         self.initial = Vote::looking(leader, zxid, self.round, epoch);
@@ -238,6 +239,16 @@ impl Election {
             self.cast(view, from, &self.proposal, self.round, out);
         }
         if !view.is_voter(Sid(n.leader)) {
+            // Who votes in the proposed configuration alone proposes nobody, and hears only of its
+            // own round.
+            let is_later = n.leader == NOBODY && n.round > self.round;
+            if n.state == PeerState::Looking && is_later && self.phase == Phase::Looking {
+                self.round = n.round;
+                self.received.clear();
+                self.adopt(self.initial);
+                self.broadcast(view, now_ms, out);
+                return self.judge(view, settings, now_ms);
+            }
             return None;
         }
         match n.state {
