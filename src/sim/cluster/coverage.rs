@@ -25,8 +25,7 @@ pub const ALL: &[&str] = &[
     LOST_UNSYNCED,
     STUCK_DISK,
     FULL_DISK,
-    WIPED_VOTER,
-    WIPED_OTHER,
+    WIPED,
     CLOCKS_APART,
     CLOCK_JUMP,
     ALONE,
@@ -94,10 +93,8 @@ pub const LOST_UNSYNCED: &str = "lost unsynced write";
 pub const STUCK_DISK: &str = "stuck disk";
 /// A write found the disk full.
 pub const FULL_DISK: &str = "full disk";
-/// A voter's disk was replaced by an empty one.
-pub const WIPED_VOTER: &str = "voter with an empty disk";
-/// That of a server that does not vote.
-pub const WIPED_OTHER: &str = "observer with an empty disk";
+/// A server's disk was replaced by an empty one.
+pub const WIPED: &str = "disk replaced by an empty one";
 /// Wall clocks that are hours apart.
 pub const CLOCKS_APART: &str = "clocks hours apart";
 /// A wall clock was set.

@@ -140,10 +140,8 @@ impl World {
             if !is_safe {
                 return;
             }
-            self.coverage.note(coverage::WIPED_VOTER);
-        } else {
-            self.coverage.note(coverage::WIPED_OTHER);
         }
+        self.coverage.note(coverage::WIPED);
         self.act_of_god(format_args!(
             "the disk of server {sid} is replaced by an empty one"
         ));
