@@ -408,20 +408,15 @@ impl Truth {
             );
             self.seen.push(coverage::MOVED);
             Err(MOVED)
-        } else if request.op != OpCode::CloseSession
-            && let Some(newest) = self.newest.insert(session, conn)
-            && newest > conn
-        {
-            return Err(format!(
-                "{zxid:#x} is done though session {session:#x} has moved to conn {newest}: \
-                 {request:?}"
-            ));
         } else if head.sessions.contains_key(&session) {
             Ok(())
         } else if self.local.ever.contains(&session) {
-            // Of a session that ends only its own server knows, be it the leader.
-            owning = Err(if led { LOCAL } else { EXPIRED });
-            let ends = led && says(txn, EXPIRED);
+            // Of a session that ends only its own server knows, be it the leader. One that was
+            // everybody's may pass for another server's when the leader has forgotten it, as Java's
+            // does.
+            let was = self.made.contains_key(&session);
+            owning = Err(if led && !was { LOCAL } else { EXPIRED });
+            let ends = (led || was) && says(txn, EXPIRED);
             self.seen.push(coverage::LOCAL_WRITE);
             if ends { Err(EXPIRED) } else { Ok(()) }
         } else {
@@ -438,6 +433,22 @@ impl Truth {
             time: header.time,
         };
         let outcome = model::write(&head, &write, request.op, &request.body);
+        if head.sessions.contains_key(&session) && request.op != OpCode::CloseSession && !moved {
+            let newest = self.newest.entry(session).or_default();
+            let late = *newest > conn;
+            *newest = conn.max(*newest);
+            let write = model::Write {
+                standing: Err(MOVED),
+                ..write
+            };
+            // Some is refused, or does nothing, before anybody asks whose the session is.
+            let left = late.then(|| model::write(&head, &write, request.op, &request.body));
+            ensure!(
+                left.is_none_or(|left| (left.err, &left.body) == (outcome.err, &outcome.body)),
+                "{zxid:#x} is done though session {session:#x} has moved to conn {}: {request:?}",
+                self.newest[&session]
+            );
+        }
         // Who has moved is not answered: the connection ends.
         let answer = (!moved).then(|| {
             let expected = Expected {
