@@ -341,6 +341,7 @@ fn a_stream_lets_writes_go_first() {
     let log = Log {
         last: count,
         bytes: 100_000,
+        holds: Holds::default(),
     };
     let (mut server, mut stream, link) = leader(log, no_tree());
     let begin = Instant::now();
