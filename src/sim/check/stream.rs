@@ -26,6 +26,9 @@ use crate::coverage::Seen;
 use crate::model::{self, Fired, Ids, Rules, State, WatchSet};
 use crate::show;
 
+/// A server without a leader was asked to write.
+pub(crate) const NOT_READ_ONLY: i32 = -119;
+
 #[derive(Debug)]
 enum Stage {
     New,
@@ -90,6 +93,10 @@ pub(crate) struct Stream {
     /// The answer to the handshake is still to be sent, before anything else.
     greets: bool,
     read_only_byte: bool,
+    /// The server has no leader.
+    reads_only: bool,
+    /// And so does not take the session.
+    refuses: bool,
     ids: Ids,
     /// Identities that hold for events after this zxid.
     ids_since: Vec<(i64, Ids)>,
@@ -114,6 +121,8 @@ impl Stream {
             stage: Stage::New,
             greets: false,
             read_only_byte: false,
+            reads_only: false,
+            refuses: false,
             ids: ids.clone(),
             ids_since: vec![(i64::MIN, ids)],
             fifo: VecDeque::new(),
@@ -159,6 +168,18 @@ impl Stream {
         fifo.any(|pending| matches!(pending, Pending::Write { .. }))
     }
 
+    /// The server has no leader: whoever is content with reading has a session here that others
+    /// do not know; one that they know, `global`, is refused.
+    pub fn only_reads(&mut self, global: bool) {
+        self.reads_only = true;
+        self.refuses = global;
+    }
+
+    /// Whether it is such a server's.
+    pub fn has_only_reads(&self) -> bool {
+        self.reads_only
+    }
+
     pub fn must_close(&mut self, why: &'static str) {
         self.end.get_or_insert(why);
     }
@@ -191,6 +212,10 @@ impl Stream {
             self.must_close("no handshake");
             return;
         };
+        if self.reads_only && (request.read_only != Some(true) || self.refuses) {
+            self.must_close("the server only reads");
+            return;
+        }
         if request.last_zxid_seen > applied {
             self.must_close("the client is ahead");
             return;
@@ -260,6 +285,28 @@ impl Stream {
             }
             // A session that is gone takes its requests with it.
             _ if !lives(session) => None,
+            OpCode::Create
+            | OpCode::Create2
+            | OpCode::CreateContainer
+            | OpCode::CreateTtl
+            | OpCode::Delete
+            | OpCode::SetData
+            | OpCode::SetAcl
+            | OpCode::Multi
+            | OpCode::Reconfig
+            | OpCode::Sync
+                if self.reads_only =>
+            {
+                let refused = Expected {
+                    zxid: None,
+                    after: 0,
+                    err: NOT_READ_ONLY,
+                    body: Rc::from([]),
+                };
+                let expected = Some(refused);
+                self.fifo.push_back(Pending::Write { xid, op, expected });
+                None
+            }
             OpCode::Create
             | OpCode::Create2
             | OpCode::CreateContainer
@@ -418,7 +465,7 @@ impl Stream {
                     timeout: grant.map_or(0, |(_, timeout)| timeout),
                     session_id: grant.map_or(0, |(session, _)| session),
                     passwd: Some(&password),
-                    read_only: self.read_only_byte.then_some(false),
+                    read_only: self.read_only_byte.then_some(self.reads_only),
                 };
                 tell(format_args!(
                     "conn {} < session {:#x}, {} ms",

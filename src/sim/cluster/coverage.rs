@@ -46,6 +46,7 @@ pub const ALL: &[&str] = &[
     MOVED,
     LOCAL_WRITE,
     UPGRADED,
+    ONLY_READS,
     MULTI,
     REAPED,
     EVENT,
@@ -136,6 +137,8 @@ pub const MOVED: &str = "session moved";
 pub const LOCAL_WRITE: &str = "write of a local session";
 /// Such a session became everybody's.
 pub const UPGRADED: &str = "local session upgraded";
+/// A client came to a server without a leader, to read.
+pub const ONLY_READS: &str = "reading without a leader";
 /// A multi.
 pub const MULTI: &str = "multi";
 /// A container or a TTL node went.

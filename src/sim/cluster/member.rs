@@ -185,7 +185,8 @@ impl Member {
                     self.plugs.clear(&mut self.watches);
                     self.serve = mode;
                     out.push(match mode {
-                        ServeMode::Full | ServeMode::ReadOnly => Effect::Serving,
+                        ServeMode::Full => Effect::Serving,
+                        ServeMode::ReadOnly => Effect::Reading,
                         ServeMode::Closed => Effect::Rest,
                     });
                 }
@@ -283,6 +284,10 @@ impl Core for Member {
 
     fn hang_up(&mut self, conn: u64) {
         self.plugs.hang_up(conn, &mut self.watches);
+    }
+
+    fn only_reads(&self) -> bool {
+        self.serve == ServeMode::ReadOnly
     }
 
     fn served(&self) -> Zxid {

@@ -1,10 +1,11 @@
 //! Whole ensembles from a seed: the quorum layer of several servers, with the network, the disks,
 //! the clocks and the deaths between them.
 //!
-//! The quorum layer is the real one (zk-zab); above it is a node without a tree ([`node`]).
+//! The quorum layer is the real one (zk-zab); above it is a node without a tree ([`node`]), or, in
+//! every second plan, all of the server ([`member`]) with its clients' connections ([`plugs`]).
 //! Simulated are links and votes ([`net`]), each server's log thread and disk ([`disk`]), clients
-//! ([`clients`]), and what goes wrong. A run is its plan ([`plan`]) and nothing else. What must
-//! hold is in [`judge`].
+//! ([`clients`], of whole servers [`users`]), and what goes wrong. A run is its plan ([`plan`]) and
+//! nothing else. What must hold is in [`judge`], and what clients must be told in [`truth`].
 
 mod admin;
 mod boot;

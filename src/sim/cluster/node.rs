@@ -64,6 +64,11 @@ pub trait Core: std::fmt::Debug {
     /// The quorum layer.
     fn zab(&self) -> &Zab;
 
+    /// Whether clients may only read, for there is no leader.
+    fn only_reads(&self) -> bool {
+        false
+    }
+
     /// The last zxid that clients may be told.
     fn served(&self) -> Zxid {
         self.end()
@@ -132,7 +137,9 @@ pub enum Effect {
     Lead(u32),
     /// It serves clients.
     Serving,
-    /// It does not any more.
+    /// It lets clients read.
+    Reading,
+    /// It does not serve any more.
     Rest,
     /// The records are not in order.
     Wrong(String),

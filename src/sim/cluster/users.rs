@@ -29,7 +29,7 @@ use super::plan::Plan;
 use super::truth::{At, Truth};
 use super::world::{Machine, Phase, World};
 use crate::check::ensure;
-use crate::check::stream::{History, Stream};
+use crate::check::stream::{History, NOT_READ_ONLY, Stream};
 use crate::client::{self, Held, handshake};
 use crate::dice::Dice;
 use crate::model::Rules;
@@ -125,6 +125,8 @@ pub fn settle(config: Config, seed: u64) -> Config {
     config.close_session_txn = !dice.once_in(4);
     config.providers.super_digest = Some(generate(Algorithm::Sha1, SUPER).into());
     config.local_sessions = dice.once_in(4);
+    config.read_only_after_ms =
+        (config.local_sessions && dice.percent(60)).then(|| config.tick_ms * dice.within(1..=6));
     config.local_upgrade = !dice.once_in(4);
     config.container_check_ms = config.tick_ms * dice.within(1..=10);
     config.container_never_used_ms = if dice.once_in(3) {
@@ -399,7 +401,9 @@ impl World {
             .filter(|(_, machine)| {
                 let process = machine.process.as_ref();
                 machine.paused_us <= self.now_us
-                    && process.is_some_and(|process| process.core.is_serving())
+                    && process.is_some_and(|process| {
+                        process.core.is_serving() || process.core.only_reads()
+                    })
             })
             .map(|(place, machine)| (place, machine.life))
             .collect();
@@ -410,6 +414,7 @@ impl World {
         self.conns += 1;
         let conn = self.conns;
         let forgets = self.clients[number].last == Last::Working && self.dice.once_in(FORGETS);
+        let read_only = *self.dice.pick(&[None, Some(false), Some(true), Some(true)]);
         let Some(process) = &mut self.machines[at.0].process else {
             return Ok(());
         };
@@ -426,10 +431,16 @@ impl World {
         let address = user.client.address.clone();
         let timeout_ms = self.plan.session_ms;
         let last_zxid = user.client.last_zxid;
+        let mut stream = Stream::new(ConnId(conn), &address);
+        if process.core.only_reads() {
+            let state = self.users.truth.state(process.core.served().0);
+            let global = session.is_some_and(|held| state.sessions.contains_key(&held.id));
+            stream.only_reads(global);
+        }
         let link = Link {
             place: at.0,
             user: Some(number),
-            stream: Stream::new(ConnId(conn), &address),
+            stream,
         };
         self.users.links.insert(conn, link);
         process.core.open(conn, &address);
@@ -437,7 +448,11 @@ impl World {
         self.line(format_args!(
             "client {number} connects as {conn}, session 0x{id:x}, has seen 0x{last_zxid:x}"
         ));
-        self.bring(at.0, conn, &handshake(session, timeout_ms, last_zxid, None))
+        self.bring(
+            at.0,
+            conn,
+            &handshake(session, timeout_ms, last_zxid, read_only),
+        )
     }
 
     /// A client gives its connection up; the server hears of it, or not.
@@ -592,6 +607,9 @@ impl World {
         if let Some(link) = users.links.get_mut(&conn) {
             if let Some(asked) = link.stream.connecting() {
                 users.truth.grants(conn, place, asked, session)?;
+                if session.is_some() && link.stream.has_only_reads() {
+                    self.coverage.note(coverage::ONLY_READS);
+                }
             }
             let grant = session.map(|(session, timeout_ms)| Grant {
                 session: SessionId(session),
@@ -729,7 +747,10 @@ impl World {
                 client.user.client.session = None;
             }
             if client.last == Last::UnderWay(header.xid) {
-                client.last = Last::Done;
+                client.last = match header.err {
+                    NOT_READ_ONLY => Last::Wanted,
+                    _ => Last::Done,
+                };
             }
             rest = &rest[end..];
         }

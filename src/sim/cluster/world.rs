@@ -592,6 +592,7 @@ impl World {
                         Some(MyRole::Voter) | None => {}
                     }
                 }
+                Effect::Reading => self.line(format_args!("{sid} lets clients read")),
                 Effect::Rest => {
                     self.line(format_args!("{sid} rests"));
                     self.admin.disconnected(place);
