@@ -17,6 +17,7 @@ use zk_wire::quorum::notification::{Notification, PeerState, VERSION};
 use crate::config::Settings;
 use crate::ids::Sid;
 use crate::io::{Act, Outbox};
+use crate::quorum::Joint;
 use crate::rules::Rule;
 use crate::view::{MyRole, View};
 
@@ -306,7 +307,12 @@ impl Election {
         n: &Notification,
     ) -> Option<Vote> {
         let vote = Vote::of(n);
-        let joint = view.joint();
+        // Who does not vote in the committed configuration follows whom that one follows: one that
+        // is proposed may never be committed.
+        let joint = match view.role() {
+            MyRole::Voter => view.joint(),
+            MyRole::Observer | MyRole::Outside => Joint::new(view.quorum().clone(), None),
+        };
         let rules = settings.rules;
         let agreed = |votes: &BTreeMap<Sid, Vote>| {
             joint.has_quorum(|sid| votes.get(&sid).is_some_and(|v| vote.agrees(v, rules)))
