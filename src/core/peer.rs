@@ -336,7 +336,9 @@ impl Peer {
     fn read_only_ms(&self) -> Option<i64> {
         let after_ms = self.node.config().read_only_after_ms?;
         let since_ms = self.leaderless?;
-        (self.node.role() == Role::Resting).then(|| since_ms.saturating_add(after_ms))
+        // A tree that is about to be another is shown to nobody.
+        let stays = !self.zab.as_ref().is_some_and(Zab::is_switching);
+        (stays && self.node.role() == Role::Resting).then(|| since_ms.saturating_add(after_ms))
     }
 
     /// Who looks for a leader for long lets clients read meanwhile. That ends with any other part

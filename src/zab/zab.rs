@@ -653,6 +653,11 @@ impl Zab {
         }
     }
 
+    /// Whether another server's tree is being put in the place of this one's.
+    pub fn is_switching(&self) -> bool {
+        self.c.switching.is_some()
+    }
+
     fn done(&mut self, job: JobId) -> Turn {
         if let Some((switch, zxid, fuzzy_until)) = self.c.switching
             && switch == job

@@ -441,6 +441,7 @@ impl Leader {
                 };
                 c.activate((**change).clone());
                 self.joint = Arc::new(c.view.joint());
+                self.proposals.activate(&self.joint);
                 if next != me {
                     c.warn(format!(
                         "server {next} leads in the new configuration, nothing more is committed here"

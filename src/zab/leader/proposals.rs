@@ -4,7 +4,8 @@
 //! is committed. Does not know: links, packets, the tree.
 //!
 //! Invariants: commits are in the order of proposals, without a gap; a proposal is committed only
-//! with every quorum that held when it was proposed; servers that do not vote do not count.
+//! with every quorum that held when it was proposed and holds still; servers that do not vote do
+//! not count.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -117,6 +118,16 @@ impl Proposals {
         }
     }
 
+    /// A configuration is committed: what was proposed behind it, and needed the one of before as
+    /// well, needs only these quorums from now on. Whoever leads next has that configuration in its
+    /// log, and leads with its quorums or not at all; and servers that vote in it no more may have
+    /// left without a word.
+    pub fn activate(&mut self, joint: &Arc<Joint>) {
+        for proposal in &mut self.queue {
+            proposal.joint = joint.clone();
+        }
+    }
+
     /// The next proposal that is committed now. One server may decide it `alone`.
     pub fn next_committed(&mut self, alone: Option<Sid>) -> Option<Proposal> {
         let head = self.queue.front()?;
@@ -181,5 +192,53 @@ impl Proposals {
             candidates = rest;
         }
         candidates.first().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use zk_wire::quorum::config::QuorumConfig;
+
+    use super::*;
+    use crate::quorum::Verifier;
+
+    fn of(voters: &[i64]) -> Arc<Verifier> {
+        let lines = voters
+            .iter()
+            .map(|sid| alloc::format!("server.{sid}=h{sid}:2888:3888:participant\n"))
+            .collect::<alloc::string::String>();
+        let config = QuorumConfig::parse(&lines, true);
+        Arc::new(Verifier::of(&config.expect("a configuration")))
+    }
+
+    #[test]
+    fn what_was_proposed_during_a_change_needs_the_new_quorums_only() {
+        let (old, new) = (of(&[1, 6]), of(&[1]));
+        let both = Arc::new(Joint::new(old, Some(new.clone())));
+        let mut proposals = Proposals::new(Zxid::start_of(3), Rules::default());
+        let zxid = |counter: i64| Zxid(Zxid::start_of(3).0 + counter);
+        for counter in [1, 2] {
+            proposals.push(Proposal {
+                zxid: zxid(counter),
+                payload: Bytes::new(),
+                joint: both.clone(),
+                change: None,
+                time_ms: 0,
+            });
+        }
+        proposals.ack(Sid(1), zxid(2));
+        assert!(proposals.next_committed(None).is_none(), "6 votes still");
+        proposals.ack(Sid(6), zxid(1));
+        let mut committed = vec![];
+        while let Some(proposal) = proposals.next_committed(None) {
+            committed.push(proposal.zxid);
+        }
+        // The change is committed, and with it 6 has become an observer.
+        assert_eq!(committed, [zxid(1)]);
+        proposals.activate(&Arc::new(Joint::new(new, None)));
+        let next = proposals.next_committed(None);
+        assert_eq!(next.map(|proposal| proposal.zxid), Some(zxid(2)));
     }
 }
