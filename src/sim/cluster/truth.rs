@@ -87,6 +87,8 @@ pub type Answer = (u64, i32, Expected);
 #[derive(Debug)]
 pub struct Truth {
     rules: Rules,
+    /// Followers pass on what observers ask: to the leader, a session of both is the follower's.
+    relayed: bool,
     never_used_ms: i64,
     fresh: Rc<State>,
     past: Vec<Past>,
@@ -113,10 +115,11 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// Nothing has happened.
-    pub fn new(rules: Rules, config: &Config) -> Truth {
+    /// Nothing has happened. What observers ask is `relayed` or not.
+    pub fn new(rules: Rules, config: &Config, relayed: bool) -> Truth {
         Truth {
             rules,
+            relayed,
             never_used_ms: config.container_never_used_ms,
             fresh: Rc::new(State::fresh()),
             past: Vec::new(),
@@ -435,7 +438,7 @@ impl Truth {
         let outcome = model::write(&head, &write, request.op, &request.body);
         if head.sessions.contains_key(&session) && request.op != OpCode::CloseSession && !moved {
             let newest = self.newest.entry(session).or_default();
-            let late = *newest > conn;
+            let late = *newest > conn && !self.relayed;
             *newest = conn.max(*newest);
             let write = model::Write {
                 standing: Err(MOVED),

@@ -151,7 +151,7 @@ impl Users {
             min_session_ms: config.min_session_ms,
             max_session_ms: config.max_session_ms,
         };
-        let truth = Truth::new(rules.clone(), &config);
+        let truth = Truth::new(rules.clone(), &config, plan.settings.observer_master);
         let workload = crate::plan::Plan {
             rules,
             config: config.into(),
