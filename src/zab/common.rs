@@ -194,6 +194,13 @@ impl Common {
         }
     }
 
+    /// What was proposed will never be committed.
+    pub fn forget_pending(&mut self) {
+        self.view.forget();
+        self.job(Job::SaveLastSeen(self.view.last_seen().clone()));
+        self.out.act(Act::View(Arc::new(self.view.clone())));
+    }
+
     /// A configuration is committed. Says what it changes.
     pub fn activate(&mut self, config: QuorumConfig) -> Change {
         let Some(change) = self.view.commit(config) else {

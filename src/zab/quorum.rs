@@ -127,6 +127,11 @@ impl Joint {
         self.0.iter().all(|verifier| verifier.has_quorum(&acks))
     }
 
+    /// Whether these servers are a quorum of any of the configurations. Nothing is decided by that.
+    pub fn has_either(&self, acks: impl Fn(Sid) -> bool) -> bool {
+        self.0.iter().any(|verifier| verifier.has_quorum(&acks))
+    }
+
     /// The newest of its configurations.
     pub fn newest(&self) -> &Arc<Verifier> {
         match self.0.last() {

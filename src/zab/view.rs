@@ -3,7 +3,7 @@
 //! Owns: both configurations and their quorums, and my role in them. Does not know: the znode and
 //! the files that show them.
 //!
-//! Invariants: versions only grow; the last seen version is never below the committed one.
+//! Invariants: the committed version only grows, the last seen one falls back to that only; the last seen version is never below the committed one.
 
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
@@ -190,6 +190,12 @@ impl View {
         }
         self.settle();
         Some(change)
+    }
+
+    /// What was proposed will never be committed.
+    pub fn forget(&mut self) {
+        self.last_seen = self.committed.clone();
+        self.settle();
     }
 
     fn settle(&mut self) {

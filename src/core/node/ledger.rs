@@ -161,10 +161,10 @@ impl Ledger {
         self.note_after(self.end(), note);
     }
 
-    /// Behind all that is certain, in front of what is not.
+    /// Behind all that is certain, in front of what is not. Some of what is certain may not be here
+    /// yet: a learner reads from its log what came while it was synchronised.
     pub fn note_certain(&mut self, note: Note) {
-        let certain = self.marks.committed.0.min(self.end());
-        self.note_after(certain, note);
+        self.note_after(self.marks.committed.0, note);
     }
 
     fn note_after(&mut self, after: Zxid, note: Note) {

@@ -186,7 +186,7 @@ pub const KEYS: &[Key] = &[
     row("localSessionsEnabled", Static, Flag, "false", "", Honoured, "New sessions are known to their own server only"),
     row("localSessionsUpgradingEnabled", Static, Flag, "false", "", Honoured, "Such a session becomes everybody's when it makes an ephemeral node; else it may not"),
     row("syncEnabled", Static, Flag, "true", "", OBSERVER_LOG, "Observers log"),
-    row("multiAddress.enabled", Static, Flag, "false", "", Honoured, "Allows several addresses in a server line; also as -Dzookeeper.multiAddress.enabled"),
+    row("multiAddress.enabled", Static, Flag, "false", "", Honoured, "Allows several addresses in a server line; also as -Dzookeeper.multiAddress.enabled (Java reads such lines only with the latter)"),
     row("multiAddress.reachabilityCheckEnabled", Static, Flag, "true", "", PROBES, "Probe of addresses"),
     row("multiAddress.reachabilityCheckTimeoutMs", Static, Int, "1000", "ms", PROBES, "Time of a probe"),
     row("oraclePath", Static, Text, "none", "", Honoured, "File whose first character, if it is 1, lets one of two voters go on alone"),

@@ -378,8 +378,12 @@ impl LogThread {
         match job {
             Job::Flush => {}
             Job::SaveAccepted(epoch) => {
-                if *epoch < disk.accepted {
-                    return Err(format!("acceptedEpoch {epoch} behind {}", disk.accepted));
+                // A leader whom no quorum has promised anything takes its own promise back.
+                if *epoch < disk.current {
+                    return Err(format!(
+                        "acceptedEpoch {epoch} behind current {}",
+                        disk.current
+                    ));
                 }
                 disk.accepted = *epoch;
             }

@@ -606,8 +606,11 @@ impl World {
         users.truth.applied = served;
         if let Some(link) = users.links.get_mut(&conn) {
             if let Some(asked) = link.stream.connecting() {
-                users.truth.grants(conn, place, asked, session)?;
-                if session.is_some() && link.stream.has_only_reads() {
+                let only_reads = link.stream.has_only_reads();
+                users
+                    .truth
+                    .grants(conn, place, asked, session, only_reads)?;
+                if session.is_some() && only_reads {
                     self.coverage.note(coverage::ONLY_READS);
                 }
             }

@@ -456,8 +456,12 @@ impl World {
                 }
             }
         }
+        let moves = !packets.is_empty();
         for packet in packets {
             self.send(place, id, packet)?;
+        }
+        if moves {
+            self.input(place, In::Heard(id))?;
         }
         if let Some(part) = snap {
             self.carry(id, LEARNER, Wire::Snap(part));

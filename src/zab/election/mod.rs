@@ -17,7 +17,6 @@ use zk_wire::quorum::notification::{Notification, PeerState, VERSION};
 use crate::config::Settings;
 use crate::ids::Sid;
 use crate::io::{Act, Outbox};
-use crate::quorum::Joint;
 use crate::rules::Rule;
 use crate::view::{MyRole, View};
 
@@ -307,15 +306,13 @@ impl Election {
         n: &Notification,
     ) -> Option<Vote> {
         let vote = Vote::of(n);
-        // Who does not vote in the committed configuration follows whom that one follows: one that
-        // is proposed may never be committed.
-        let joint = match view.role() {
-            MyRole::Voter => view.joint(),
-            MyRole::Observer | MyRole::Outside => Joint::new(view.quorum().clone(), None),
-        };
+        // A configuration that is proposed may never be committed, and may be already: whom a quorum
+        // of either follows leads, and what it leads is its own to know. (Java wants both, and a
+        // server that has noted a configuration which nobody committed may look for ever.)
         let rules = settings.rules;
         let agreed = |votes: &BTreeMap<Sid, Vote>| {
-            joint.has_quorum(|sid| votes.get(&sid).is_some_and(|v| vote.agrees(v, rules)))
+            let follows = |sid| votes.get(&sid).is_some_and(|v| vote.agrees(v, rules));
+            view.joint().has_either(follows)
         };
         if n.round == self.round {
             // Java keeps no version here, so that among them only the leader is compared

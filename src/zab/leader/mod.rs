@@ -63,6 +63,8 @@ pub(crate) struct Leader {
     summary: (u32, Zxid),
     /// Where my own epoch's transactions begin.
     base: Zxid,
+    /// acceptedEpoch when I began.
+    accepted: u32,
     connecting: BTreeSet<Sid>,
     promised: BTreeSet<Sid>,
     /// Whose NEWLEADER acknowledgement is there.
@@ -99,6 +101,7 @@ impl Leader {
             epoch: 0,
             summary: (c.current, end),
             base: end,
+            accepted: c.accepted,
             connecting: BTreeSet::new(),
             promised: BTreeSet::new(),
             followed: BTreeSet::new(),
@@ -607,9 +610,28 @@ impl Leader {
         Some(format!("learner {sid} ({address}) is dropped: {why}"))
     }
 
+    /// No quorum has promised to follow me in my epoch, and I shall not lead in it any more: what I
+    /// have promised to myself binds nobody. Kept, it would shut me out from whoever leads in an
+    /// earlier epoch for as long as that one does (as it does with Java).
+    fn take_back(&mut self, c: &mut Common) {
+        match self.phase {
+            Phase::SavingAccepted(_) | Phase::Promises => {
+                c.accepted = self.accepted;
+                c.job(Job::SaveAccepted(self.accepted));
+            }
+            // Nothing was promised, or a quorum has.
+            Phase::Epoch
+            | Phase::SavingCurrent(_)
+            | Phase::NewLeader
+            | Phase::CatchingUp
+            | Phase::Broadcast => {}
+        }
+    }
+
     /// Ends: every learner is let go.
     pub fn close(&mut self, c: &mut Common) {
         c.out.act(Act::Listen(false));
+        self.take_back(c);
         for link in core::mem::take(&mut self.handlers).into_keys() {
             c.out.act(Act::Hangup(link));
         }

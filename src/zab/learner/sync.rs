@@ -267,6 +267,20 @@ impl Learner {
         zxid.epoch() == self.epoch && zxid.counter() > 0 && zxid > self.told
     }
 
+    /// A configuration that an earlier leader has proposed is in this one's history, or was never
+    /// committed and never will be: then no election needs its quorums any more.
+    fn forget_pending(&self, c: &mut Common) {
+        let zxid = Zxid(c.view.last_seen().version);
+        let waits = c.history.has(zxid) && zxid > self.told;
+        if c.view.is_pending() && zxid.epoch() < self.epoch && !waits {
+            c.warn(format!(
+                "the configuration 0x{:x} was proposed and never committed: it is forgotten",
+                zxid.0
+            ));
+            c.forget_pending();
+        }
+    }
+
     pub(super) fn up_to_date(&mut self, c: &mut Common, feed: &mut Feed) -> Result<Turn, String> {
         let old_leader = c.view.member(self.leader).map(|m| m.addresses.clone());
         let told = self.told;
@@ -284,6 +298,7 @@ impl Learner {
                 ));
             }
         }
+        self.forget_pending(c);
         self.phase = Phase::Broadcast;
         let took = c.now_ms - self.sync_began_ms;
         if self.observer {

@@ -161,6 +161,29 @@ fn a_sync_is_answered_behind_what_was_committed_before() {
 }
 
 #[test]
+fn a_sync_waits_for_what_is_committed_and_still_read_from_the_log() {
+    let (mut leader, mut learner) = (Server::leader(1, 1), Server::learner(2));
+    learner.connect(1);
+    leader.connect(9);
+    pump(&mut learner, &mut leader);
+    let (mine, other) = (learner.session(1), leader.session(9));
+    leader.request(9, other, 1, OpCode::Create, create("/late", 0));
+    let (zxid, payload) = leader.settle()[0].clone();
+    learner.request(1, mine, 1, OpCode::Sync, sync("/"));
+    learner.out.clear();
+    // The commit is here, and the record is not yet.
+    learner.node.committed(zxid, &mut Vec::new());
+    assert!(learner.node.synced());
+    learner.apply();
+    assert_eq!(errors(&learner, 1), [], "its tree is older");
+    learner.node.record(zxid, payload).expect("recorded");
+    learner.step(Input::Durable(zxid));
+    learner.apply();
+    assert!(learner.exists("/late"));
+    assert_eq!(errors(&learner, 1), [(1, 0)]);
+}
+
+#[test]
 fn a_proposal_that_is_not_certain_does_not_hold_a_syncs_answer_up() {
     let (mut leader, mut learner) = (Server::leader(1, 1), Server::learner(2));
     learner.connect(1);
