@@ -374,6 +374,10 @@ impl Node {
 
     fn reattach_local(&mut self, conn: ConnId, session: SessionId, timeout_ms: i32, now: Now) {
         let valid = self.judge.local.attach(session, timeout_ms, now.mono_ms);
+        self.validated(conn, session, timeout_ms, valid);
+    }
+
+    fn validated(&mut self, conn: ConnId, session: SessionId, timeout_ms: i32, valid: bool) {
         self.ledger.note_certain(Note::Validated {
             conn,
             session,
@@ -404,7 +408,15 @@ impl Node {
                 conn,
                 session,
                 timeout_ms,
-            } => self.reattach_local(conn, session, timeout_ms, now),
+            } => {
+                // A session of everybody's is not over because there is no leader. This server may
+                // lag behind; without local sessions any that it does not know may be one of those
+                // that it lacks, and waits until there is somebody to ask.
+                let valid = self.judge.local.attach(session, timeout_ms, now.mono_ms)
+                    || tree.has_global_session(session)
+                    || !self.config.local_sessions;
+                self.validated(conn, session, timeout_ms, valid);
+            }
         }
     }
 

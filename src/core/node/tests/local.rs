@@ -197,8 +197,27 @@ fn a_read_only_server_has_nothing_else() {
     server.apply();
     assert_eq!(server.session(2), session);
     assert_eq!(server.posted.grants[2], (ConnId(3), None));
+    // One of everybody's goes on.
+    let global = SessionId(0x0500_0000_0000_0001);
+    server.tree.create_session(global, 10_000);
+    server.reattach(4, global);
+    server.apply();
+    assert_eq!(server.session(4), global);
     server.request(2, session, 2, OpCode::CloseSession, Vec::new());
     server.apply();
     assert_eq!(errors(&server, 2), [(2, 0)]);
     assert!(server.out.is_empty() && !server.tree.has_session(session));
+}
+
+#[test]
+fn a_read_only_server_ends_no_session_that_it_does_not_know() {
+    let mut server = Server::resting(3);
+    server.node.read_only();
+    server.reattach(1, SessionId(0x0500_0000_0000_0001));
+    server.apply();
+    assert_eq!(
+        server.posted.grants,
+        [],
+        "it may lag behind the one that made it"
+    );
 }
