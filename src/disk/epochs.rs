@@ -3,8 +3,9 @@
 //! Owns the two files, in `dataDir/version-2` as Java has them, and the judgement at a start. Does
 //! not know elections.
 //!
-//! Invariant: an epoch is saved before the word is given that rests on it, and never goes down:
-//! whoever calls sends the word after [`save`] has returned.
+//! Invariant: an epoch is saved before the word is given that rests on it: whoever calls sends the
+//! word after [`save`] has returned. The current one never goes down, and the accepted one only when
+//! a leader takes back what it has promised to itself alone; never below the current one.
 
 use std::path::PathBuf;
 
